@@ -1,0 +1,88 @@
+//! Every limit of the tool, with the reason for its number.
+//!
+//! Times are for a TCG guest on two cores, the slowest host that is supported; KVM only makes
+//! them more generous. None of them is a measurement: they bound what is wrong, not what is slow.
+
+use std::time::Duration;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// A file that a person writes (YAML, fragment): a thousand times the largest real one.
+pub const INPUT_FILE_BYTES: u64 = MIB;
+/// One patch. The largest kernel patches on the lists are below it; a generated one is a mistake.
+pub const PATCH_BYTES: u64 = 10 * MIB;
+/// Patches of one series: the longest series on the lists have about two hundred.
+pub const SERIES_PATCHES: usize = 512;
+/// A syscall table or Kconfig file of a kernel tree: the largest is about 100 KiB.
+pub const TREE_FILE_BYTES: u64 = 8 * MIB;
+/// Free disk that a kernel needs before it is unpacked and built: 1.7 GB of source, the same in
+/// hard links that a file system may copy, under 1 GB of objects.
+pub const DISK_FREE_BYTES: u64 = 5 * 1024 * MIB;
+
+/// From SIGTERM to SIGKILL for a child that is to end: make removes its half-made target in this
+/// time, QEMU needs a few milliseconds.
+pub const TERM_GRACE: Duration = Duration::from_secs(2);
+/// From SIGKILL to giving up on a child: only a process in uninterruptible sleep needs longer.
+pub const KILL_GRACE: Duration = Duration::from_secs(10);
+/// What is kept in memory of a command's output; the whole goes to its log.
+pub const COMMAND_OUTPUT_BYTES: usize = 4 * MIB as usize;
+/// A quick question to a tool (`gcc --version`, `qemu -M help`): they answer in milliseconds, and
+/// a first run from a cold disk may take seconds.
+pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+/// Unpacking 1.7 GB of xz took 40 s on two cores; a slow disk may need ten times as long.
+pub const UNPACK_DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// Configuring took 10 s.
+pub const CONFIGURE_DEADLINE: Duration = Duration::from_secs(10 * 60);
+/// A minimal kernel took 220 s; an allmodconfig that somebody brings takes hours.
+pub const COMPILE_DEADLINE: Duration = Duration::from_secs(6 * 3600);
+/// A selftest directory took 2 s per ABI.
+pub const SELFTEST_DEADLINE: Duration = Duration::from_secs(20 * 60);
+/// How often progress of a build is told: a person sees no more.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// From spawn to the agent's hello. It took 0.5 s under TCG alone, and 3 s beside other loads.
+pub const BOOT_DEADLINE: Duration = Duration::from_secs(60);
+/// From spawn to the hello when KVM is tried: 0.2 s where KVM works, never where it does not.
+pub const KVM_PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// Without a frame for so long, a running guest is hung. The agent's heart beats every 2 s, and the
+/// kernel's soft-lockup detector (`watchdog_thresh` below) has then had time to say where.
+pub const STALL: Duration = Duration::from_secs(20);
+/// `watchdog_thresh` on the guest's command line, in seconds: a soft lockup is reported after twice
+/// this time, well before [`STALL`].
+pub const WATCHDOG_THRESH_S: u32 = 5;
+/// A whole test program, unless `--timeout` says otherwise: the kselftest runner's 45 s.
+pub const TEST_DEADLINE: Duration = Duration::from_secs(45);
+/// The most that `--timeout` takes, and the agent: an hour.
+pub const TEST_DEADLINE_MAX: Duration = Duration::from_secs(3600);
+/// The tool's probe makes a handful of calls.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(10);
+/// What the agent may need beyond a program's own deadline: its TERM and KILL graces and a margin.
+pub const AGENT_MARGIN: Duration = Duration::from_secs(15);
+/// From bye (or a panic line) to QEMU's end: power-off takes milliseconds; a report that is still
+/// being printed takes up to two seconds.
+pub const POWER_OFF_DEADLINE: Duration = Duration::from_secs(10);
+/// After a panic the rest of its report is awaited so long, in case the machine does not reset.
+pub const PANIC_DRAIN: Duration = Duration::from_secs(5);
+/// How often the state machine is told the time.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Console bytes of one cell: a normal boot writes 15 KiB, and a flood comes at 1.5 MB/s.
+pub const CONSOLE_BYTES: u64 = 64 * MIB;
+/// Bytes on the result port of one cell.
+pub const RESULT_BYTES: u64 = 16 * MIB;
+/// QMP lines are below 1 KiB; a peer that sends more is not QEMU.
+pub const QMP_LINE_BYTES: usize = 64 * KIB as usize;
+/// Console lines shown under a cell that did not pass.
+pub const TAIL_LINES: usize = 12;
+/// QEMU's own words (stderr) kept for a message.
+pub const QEMU_STDERR_BYTES: usize = 16 * KIB as usize;
+
+/// A guest's memory, in MiB: the images need 60; tests that map more say so in issue 4's settings.
+pub const GUEST_MEMORY_MIB: u64 = 256;
+/// Guests at once at most, whatever `--jobs` says.
+pub const JOBS_MAX: usize = 64;
+/// How long two readings of the time-stamp counter lie apart: the clock's error is then below 1e-6.
+pub const TSC_MEASURE: Duration = Duration::from_millis(100);
+/// Runs kept below the default output directory: a week of a busy desk.
+pub const RUNS_KEPT: usize = 50;

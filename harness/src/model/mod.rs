@@ -1,0 +1,16 @@
+//! The vocabulary of `docs`, README and reports as types: names, ABI, leg, cell.
+//!
+//! A value of one of these types has been checked once, at the edge; nothing further in looks at
+//! it again. Knows no file, process or clock.
+
+mod abi;
+mod events;
+mod message;
+mod names;
+mod verdict;
+
+pub use abi::{Abi, Door, Leg};
+pub use events::{Events, Progress, RunEvent, Stage};
+pub use message::*;
+pub use names::{CellId, KernelName, NameError, OptionName, RelPath, SyscallName};
+pub use verdict::{CaseResult, Cause, FaultSummary, Judged, Verdict};

@@ -1,0 +1,164 @@
+//! Names that a person typed or a file brought, checked once so that none can become syntax.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Abi, Leg};
+
+/// Why a name was refused; the text names the rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not {what}: {rule}", given.escape_debug())]
+pub struct NameError {
+    given: String,
+    what: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(given: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(given) {
+                    return Ok($name(given.to_owned()));
+                }
+                // What is echoed back is bounded: a name may be a whole file given by mistake.
+                let given = given.chars().take(80).collect();
+                Err(NameError { given, what: $what, rule: $rule })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name! {
+    /// A system call by its name in the tables (`xyzzy`).
+    SyscallName, "the name of a syscall", "it is [a-z][a-z0-9_]*, at most 32 long",
+    |s| s.len() <= 32 && s.starts_with(|c: char| c.is_ascii_lowercase())
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+name! {
+    /// A kernel by the name of its folder under `kernels/` (`linux-6.12`).
+    KernelName, "the name of a kernel", "it is [a-z][a-z0-9._-]*, at most 48 long, without `..`",
+    |s| s.len() <= 48 && s.starts_with(|c: char| c.is_ascii_lowercase()) && !s.contains("..")
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+}
+
+name! {
+    /// A kernel option with its prefix (`CONFIG_XYZZY_SYSCALL`).
+    OptionName, "a kernel option", "it is CONFIG_ and then [A-Z0-9_]+, at most 80 long",
+    |s| s.len() <= 80 && s.strip_prefix("CONFIG_").is_some_and(|rest| !rest.is_empty()
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+}
+
+name! {
+    /// A relative path that stays where it starts: plain components only, no white space.
+    RelPath, "a path inside its folder", "it is relative, without `..`, `.`, blanks or control characters",
+    |s| !s.is_empty() && s.len() <= 256 && !s.starts_with('/') && !s.ends_with('/')
+        && s.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.starts_with('-'))
+        && s.bytes().all(|b| b.is_ascii_graphic() && !b"\\\"'`$;&|<>*?".contains(&b))
+}
+
+impl OptionName {
+    /// The symbol as Kconfig files spell it, without `CONFIG_`.
+    pub fn symbol(&self) -> &str {
+        &self.0["CONFIG_".len()..]
+    }
+}
+
+impl AsRef<Path> for RelPath {
+    fn as_ref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+/// One cell of the matrix: one fresh guest, one verdict.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CellId {
+    /// The source tree.
+    pub kernel: KernelName,
+    /// What was built of it.
+    pub leg: Leg,
+    /// What ran on it.
+    pub abi: Abi,
+}
+
+impl CellId {
+    /// The name of the cell's folder and of its QEMU.
+    pub fn slug(&self) -> String {
+        format!("{}.{}.{}", self.kernel, self.leg, self.abi)
+    }
+}
+
+impl fmt::Display for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.kernel, self.leg, self.abi)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_what_the_field_uses_and_nothing_that_is_syntax() {
+        for good in ["xyzzy", "epoll_pwait2", "a"] {
+            assert!(good.parse::<SyscallName>().is_ok(), "{good}");
+        }
+        for bad in ["", "Xyzzy", "-x", "a,file=/etc/x", "$(id)", "a b", "a\n", "2x", "a/b", "é"] {
+            assert!(bad.parse::<SyscallName>().is_err(), "{bad}");
+        }
+        for good in ["linux-6.12", "net-next", "v6.1_rt"] {
+            assert!(good.parse::<KernelName>().is_ok(), "{good}");
+        }
+        for bad in ["..", "a..b", "6.12", "a/b", "a,b", "", "a b"] {
+            assert!(bad.parse::<KernelName>().is_err(), "{bad}");
+        }
+        for good in ["a", "a/b.c", "net/forwarding"] {
+            assert!(good.parse::<RelPath>().is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/../b", "./a", "a/", "-a", "a/-b", "a b", "a\0", "a\\b", "a;b"] {
+            assert!(bad.parse::<RelPath>().is_err(), "{bad}");
+        }
+        assert_eq!("CONFIG_A".parse::<OptionName>().unwrap().symbol(), "A");
+        assert!("CONFIG_".parse::<OptionName>().is_err());
+        assert!("FOO".parse::<OptionName>().is_err());
+    }
+
+    #[test]
+    fn a_refused_name_is_echoed_escaped_and_short() {
+        let long = format!("\u{1b}[31m{}", "x".repeat(10_000));
+        let text = long.parse::<SyscallName>().unwrap_err().to_string();
+        assert!(text.len() < 300 && !text.contains('\u{1b}'), "{text}");
+    }
+}

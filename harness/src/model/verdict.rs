@@ -1,0 +1,237 @@
+//! Five verdicts, never mixed, each but `pass` with a typed cause.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Abi, Door};
+
+/// What a cell or a case came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Complete, plan-matched, kernel clean.
+    Pass,
+    /// The kernel or the syscall is wrong.
+    Fail,
+    /// The test itself said that it could not tell, and why.
+    Skip,
+    /// It could not be run, and why.
+    Miss,
+    /// The harness or its inputs are at fault.
+    Error,
+}
+
+impl Verdict {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::Skip => "skip",
+            Verdict::Miss => "miss",
+            Verdict::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something that the kernel said was wrong, as a cause carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultSummary {
+    /// The row of the console table (`oops`, `warning`, `soft-lockup`, …).
+    pub kind: String,
+    /// One line, without addresses, times and pids: equal bugs have equal titles.
+    pub title: String,
+    /// Line of the console log, counted from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for FaultSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (console line {})", self.title, self.line)
+    }
+}
+
+/// Why a cell is not a pass. The whole space of causes: there is no "other".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each variant's message says what its fields mean")]
+pub enum Cause {
+    // The kernel or the syscall is wrong.
+    #[error("kernel panic: {0}", fault)]
+    Panic { fault: FaultSummary },
+    #[error("the kernel reported a fault: {0}", fault)]
+    KernelFault { fault: FaultSummary },
+    #[error(
+        "the guest hung: nothing heard for {silent_ms} ms{}",
+        fault.as_ref().map(|f| format!("; last kernel fault: {f}")).unwrap_or_default()
+    )]
+    Hang { silent_ms: u64, fault: Option<FaultSummary> },
+    #[error("the guest reset itself without saying bye (triple fault or reboot)")]
+    Reset,
+    #[error("the kernel powered off or halted before the agent said bye")]
+    EarlyPowerOff,
+    #[error("the kernel did not reach its init within {waited_ms} ms; last console line: {last_line:?}")]
+    BootHang { waited_ms: u64, last_line: String },
+    #[error("{failed} of {total} cases failed; first: {first}")]
+    CaseFailed { failed: u64, total: u64, first: String },
+    #[error("{program} did not end within {deadline_ms} ms")]
+    TestTimeout { program: String, deadline_ms: u64 },
+    #[error("{program} could not be killed: it hangs in the kernel")]
+    TestStuck { program: String },
+    #[error("{program} was killed by signal {signal} ({signal_name})")]
+    TestSignalled { program: String, signal: i32, signal_name: String },
+    #[error("{program} exited with status {code} although no case failed")]
+    ExitStatus { program: String, code: i32 },
+    #[error(
+        "not wired: number {number} gives -ENOSYS by the {abi} door ({door}); no entry for it in {table}, or the entry's function is not built"
+    )]
+    NotWired { abi: Abi, number: u32, door: Door, table: String },
+    #[error(
+        "the call is there although it must not be: number {number} by the {abi} door ({door}) did not give -ENOSYS; {said}"
+    )]
+    NotAbsent { abi: Abi, number: u32, door: Door, said: String },
+    #[error("kernel tainted ({}): {before} before, {after} after {program}", flags)]
+    Tainted { program: String, before: u64, after: u64, flags: String },
+    #[error("the kernel cannot execute {program} (errno {errno}{})", hint)]
+    NoExec { program: String, errno: i32, hint: String },
+
+    // The test said so.
+    #[error("the selftest skipped: {reason}")]
+    Skipped { reason: String },
+    #[error("{skipped} of {total} cases skipped; first: {first}")]
+    CasesSkipped { skipped: u64, total: u64, first: String },
+
+    // It could not be run.
+    #[error("the compiler cannot link {0}: install {1} ({detail})", abi.flag(), packages)]
+    NoCompiler { abi: Abi, packages: String, detail: String },
+    #[error("programs of this ABI cannot run on this kernel: {option}")]
+    NoKernelAbi { option: String },
+    #[error("the run ended before this cell: {reason}")]
+    NotRun { reason: String },
+
+    // The harness or its inputs are at fault.
+    #[error("kernel source: {detail}")]
+    Source { detail: String },
+    #[error("{detail}")]
+    PatchFailed { detail: String },
+    #[error("{detail}")]
+    ConfigDropped { detail: String },
+    #[error("{what} does not build: {first_error} (log: {log})")]
+    BuildFailed { what: String, first_error: String, log: String },
+    #[error("the selftest does not build for {0}: {first_error} (log: {log})", abi.flag())]
+    SelftestBuild { abi: Abi, first_error: String, log: String },
+    #[error("{program} is not a {0} binary: {found}", abi.flag())]
+    WrongElf { abi: Abi, program: String, found: String },
+    #[error("{program}'s report does not match its plan: {detail}")]
+    PlanMismatch { program: String, detail: String },
+    #[error("{program} gave no complete report: {detail}")]
+    NoReport { program: String, detail: String },
+    #[error("the syscall was never entered by the {abi} door ({door}): the selftest proved nothing{detail}")]
+    NotEntered { abi: Abi, door: Door, detail: String },
+    #[error("the call could not be observed: {detail}")]
+    NoProof { detail: String },
+    #[error("the platform lost this boot, not the kernel: {detail}")]
+    LostBoot { detail: String },
+    #[error("QEMU ended by itself: {detail}")]
+    LostVm { detail: String },
+    #[error("the agent's stream is not valid: {detail}")]
+    BadFrames { detail: String },
+    #[error("the agent gave up: {detail}")]
+    AgentRefused { detail: String },
+    #[error("no usable init in the image: {detail}")]
+    NoInit { detail: String },
+    #[error("the guest wrote more than {limit_bytes} bytes to its {stream}")]
+    OutputLimit { stream: String, limit_bytes: u64 },
+    #[error("interrupted by {signal}")]
+    Interrupted { signal: String },
+    #[error("the harness failed: {detail}")]
+    Harness { detail: String },
+}
+
+impl Cause {
+    /// The verdict that this cause stands for.
+    pub fn verdict(&self) -> Verdict {
+        use Cause::*;
+        match self {
+            Panic { .. }
+            | KernelFault { .. }
+            | Hang { .. }
+            | Reset
+            | EarlyPowerOff
+            | BootHang { .. }
+            | CaseFailed { .. }
+            | TestTimeout { .. }
+            | TestStuck { .. }
+            | TestSignalled { .. }
+            | ExitStatus { .. }
+            | NotWired { .. }
+            | NotAbsent { .. }
+            | Tainted { .. }
+            | NoExec { .. } => Verdict::Fail,
+            Skipped { .. } | CasesSkipped { .. } => Verdict::Skip,
+            NoCompiler { .. } | NoKernelAbi { .. } | NotRun { .. } => Verdict::Miss,
+            Source { .. }
+            | PatchFailed { .. }
+            | ConfigDropped { .. }
+            | BuildFailed { .. }
+            | SelftestBuild { .. }
+            | WrongElf { .. }
+            | PlanMismatch { .. }
+            | NoReport { .. }
+            | NotEntered { .. }
+            | NoProof { .. }
+            | LostBoot { .. }
+            | LostVm { .. }
+            | BadFrames { .. }
+            | AgentRefused { .. }
+            | NoInit { .. }
+            | OutputLimit { .. }
+            | Interrupted { .. }
+            | Harness { .. } => Verdict::Error,
+        }
+    }
+}
+
+/// One KTAP result line of a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// The program's file name and the case's, nested names joined by `/`.
+    pub name: String,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// What the test said about it.
+    pub message: Option<String>,
+}
+
+/// What the judge made of a cell's evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it is not a pass; `None` exactly for a pass.
+    pub cause: Option<Cause>,
+    /// Further causes that were seen, in the order of their weight.
+    pub also: Vec<Cause>,
+    /// The cases of what was judged.
+    pub cases: Vec<CaseResult>,
+}
+
+impl Judged {
+    /// A cell that never came to run.
+    pub fn without_run(cause: Cause) -> Judged {
+        Judged { verdict: cause.verdict(), cause: Some(cause), also: Vec::new(), cases: Vec::new() }
+    }
+
+    /// How many cases passed, of how many.
+    pub fn passed(&self) -> (u64, u64) {
+        let passed = self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count();
+        (passed as u64, self.cases.len() as u64)
+    }
+}

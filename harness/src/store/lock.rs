@@ -1,0 +1,58 @@
+//! One advisory lock per key or place, with its holder's name in it.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::StoreError;
+use crate::process::Ctx;
+
+/// A lock that is held until it is dropped; the kernel frees it if the process dies.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+
+/// How often a lock that is held is tried again. Blocking on it would deafen the run to signals.
+const RETRY: Duration = Duration::from_millis(100);
+
+pub(super) async fn take(path: &Path, ctx: &Ctx, name: &str) -> Result<Lock, StoreError> {
+    let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
+    let mut file = open.map_err(StoreError::from_write)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                ctx.events.note(format!(
+                    "the cache's file system has no locks: do not share {} between two runs",
+                    path.display()
+                ));
+                return Ok(Lock(None));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        if !told {
+            told = true;
+            ctx.events.note(format!("waiting for {name}: held by {}", holder(&mut file)));
+        }
+        let mut stop = ctx.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            level = stop.wanted() => return Err(StoreError::Interrupted { signal: level.signal() }),
+        }
+    }
+    file.set_len(0).map_err(StoreError::from_write)?;
+    file.rewind()?;
+    write!(file, "process {}", std::process::id()).map_err(StoreError::from_write)?;
+    Ok(Lock(Some(file)))
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(100).read_to_string(&mut text));
+    match read {
+        Ok(n) if n > 0 => text,
+        _ => "another run".to_owned(),
+    }
+}

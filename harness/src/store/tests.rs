@@ -1,0 +1,120 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Events, RunEvent};
+use crate::process::StopSwitch;
+
+fn ctx_with_notes() -> (Ctx, std::rc::Rc<std::cell::RefCell<Vec<String>>>, StopSwitch) {
+    let notes = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let sink = notes.clone();
+    let events = Events::new(move |event| {
+        if let RunEvent::Note(text) = event {
+            sink.borrow_mut().push(text);
+        }
+    });
+    let (switch, stop) = StopSwitch::new();
+    (Ctx { events, stop, guard: Guard::none(), env: Vec::new() }, notes, switch)
+}
+
+fn published(store: &Store, key: &Key) -> Entry {
+    let folder = store.scratch("t-").unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    std::fs::write(folder.path().join("a"), "hello").unwrap();
+    std::fs::write(folder.path().join("sub/b"), vec![7; 5000]).unwrap();
+    store.publish("thing", key, folder).unwrap()
+}
+
+#[test]
+fn an_entry_is_found_after_it_was_published_and_not_before() {
+    let root = tempfile::tempdir().unwrap();
+    let (ctx, notes, _switch) = ctx_with_notes();
+    let store = Store::open(root.path(), &Guard::none()).unwrap();
+    let key = KeyBuilder::new("thing").input("x", "1").finish();
+    assert!(store.find(&ctx, "thing", &key).unwrap().is_none());
+    let entry = published(&store, &key);
+    assert_eq!(store.find(&ctx, "thing", &key).unwrap().unwrap().path, entry.path);
+    assert!(notes.borrow().is_empty());
+    let scratch = store.scratch.clone();
+    drop(store);
+    assert!(!scratch.exists(), "a run leaves no scratch");
+}
+
+#[test]
+fn what_a_dead_run_left_is_swept_and_a_living_one_keeps_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let living = Store::open(root.path(), &Guard::none()).unwrap();
+    let dead = root.path().join("scratch/run-dead");
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    let _second = Store::open(root.path(), &Guard::none()).unwrap();
+    assert!(!dead.exists());
+    assert!(living.scratch.exists());
+}
+
+#[test]
+fn every_change_of_an_input_changes_the_key() {
+    let key = |inputs: &[(&str, &str)]| {
+        let fold = |b: KeyBuilder, (n, v): &(&str, &str)| b.input(n, v);
+        inputs.iter().fold(KeyBuilder::new("k"), fold).finish()
+    };
+    let base = key(&[("config", "a"), ("gcc", "12")]);
+    assert_eq!(base, key(&[("config", "a"), ("gcc", "12")]));
+    for other in [
+        key(&[("config", "b"), ("gcc", "12")]),
+        key(&[("config", "a"), ("gcc", "13")]),
+        key(&[("config", "a")]),
+        key(&[("config", "ag"), ("cc", "12")]),
+        KeyBuilder::new("l").input("config", "a").input("gcc", "12").finish(),
+    ] {
+        assert_ne!(base.as_str(), other.as_str());
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_second_run_waits_for_the_lock_and_names_its_holder() {
+    let root = tempfile::tempdir().unwrap();
+    let (ctx, notes, switch) = ctx_with_notes();
+    let store = Store::open(root.path(), &Guard::none()).unwrap();
+    let lock = store.lock(&ctx, "kernel-x").await.unwrap();
+    let waiting = store.lock(&ctx, "kernel-x");
+    let give_up = tokio::time::timeout(std::time::Duration::from_millis(250), waiting).await;
+    assert!(give_up.is_err(), "the lock was not held");
+    let expected = format!("waiting for kernel-x: held by process {}", std::process::id());
+    assert_eq!(*notes.borrow(), [expected]);
+    drop(lock);
+    let held = store.lock(&ctx, "kernel-x").await.unwrap();
+    switch.press("SIGTERM");
+    let stopped = store.lock(&ctx, "kernel-x").await;
+    assert!(matches!(stopped, Err(StoreError::Interrupted { signal: "SIGTERM" })));
+    drop(held);
+}
+
+#[test]
+fn a_read_only_cache_is_one_clear_error() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("not-a-folder");
+    std::fs::write(&file, "").unwrap();
+    let text = Store::open(&file, &Guard::none()).unwrap_err().to_string();
+    assert!(text.contains("not-a-folder") && text.contains("not writable"), "{text}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn a_flipped_byte_anywhere_makes_a_rebuild_said_aloud(which in 0usize..3, at in 0usize..5000, bit in 0u8..8) {
+        let root = tempfile::tempdir().unwrap();
+        let (ctx, notes, _switch) = ctx_with_notes();
+        let store = Store::open(root.path(), &Guard::none()).unwrap();
+        let key = KeyBuilder::new("thing").finish();
+        let entry = published(&store, &key);
+        let file = entry.path.join(["a", "sub/b", "manifest.json"][which]);
+        let mut bytes = std::fs::read(&file).unwrap();
+        let at = at % bytes.len();
+        // In the manifest, only what is not white space or an input's text is evidence.
+        prop_assume!(which < 2 || (bytes[at].is_ascii_hexdigit() && bytes[at - 1].is_ascii_hexdigit()));
+        bytes[at] ^= 1 << bit;
+        std::fs::write(&file, &bytes).unwrap();
+        prop_assert!(store.find(&ctx, "thing", &key).unwrap().is_none());
+        prop_assert!(notes.borrow()[0].contains("made again"));
+    }
+}
