@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The result port: finding it, and sending and receiving frames on it. */
+#include "agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+	int fd;
+	uint32_t seq;		/* of the next frame we send */
+	uint32_t digest;	/* CRC-32 over every byte sent so far */
+	uint32_t host_seq;	/* of the next frame we expect */
+	uint8_t nonce[ABX_NONCE_BYTES];
+} port = { .fd = -1 };
+
+/* Static, since PID 1 must be able to report when memory is short. */
+static uint8_t sending[ABX_FRAME_MAX];
+static uint8_t receiving[ABX_FRAME_MAX];
+
+static void nap(uint32_t ms)
+{
+	struct timespec time = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = (long)(ms % 1000) * 1000000,
+	};
+
+	nanosleep(&time, NULL);
+}
+
+void text_add(struct text *text, const char *format, ...)
+{
+	size_t room = sizeof(text->bytes) - text->used;
+	va_list args;
+	int bytes;
+
+	va_start(args, format);
+	bytes = vsnprintf(text->bytes + text->used, room, format, args);
+	va_end(args);
+	if (bytes < 0 || (size_t)bytes >= room)
+		die("a message grew too long");
+	text->used += (size_t)bytes;
+}
+
+/* Strings come from the kernel; whatever they hold, they stay one line of ASCII. */
+void text_string(struct text *text, const char *key, const char *value)
+{
+	char clean[257];
+	size_t i;
+
+	for (i = 0; i < sizeof(clean) - 1 && value[i]; i++)
+		clean[i] = value[i] < 0x20 || value[i] > 0x7e ? '?' : value[i];
+	clean[i] = '\0';
+	text_add(text, "%s=%s\n", key, clean);
+}
+
+#ifdef ABX_HOST_TEST
+static int find_port(void)
+{
+	fcntl(3, F_SETFD, FD_CLOEXEC);
+	return 3;
+}
+#else
+static int find_port(void)
+{
+	static const char class[] = "/sys/class/virtio-ports";
+	char path[512], name[64];
+	struct dirent *entry;
+	int fd = -1;
+	DIR *dir;
+
+	dir = opendir(class);
+	if (!dir)
+		return -1;
+	while (fd < 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/name", class, entry->d_name);
+		if (!read_line(path, name, sizeof(name)) || strcmp(name, PORT_NAME))
+			continue;
+		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	}
+	closedir(dir);
+	return fd;
+}
+#endif
+
+void link_open(void)
+{
+	uint64_t limit = now_ns() + PORT_WAIT_MS * NS_PER_MS;
+	uint32_t pause_ms = 1;
+
+	for (;;) {
+		port.fd = find_port();
+		if (port.fd >= 0)
+			return;
+		if (now_ns() >= limit)
+			die("no virtio port named " PORT_NAME " within %d ms",
+			    PORT_WAIT_MS);
+		nap(pause_ms);
+		if (pause_ms < 16)
+			pause_ms *= 2;
+	}
+}
+
+static void send_frame(enum abx_type type, uint16_t run, const void *payload,
+		       size_t bytes)
+{
+	struct abx_frame frame = {
+		.type = (uint8_t)type,
+		.run = run,
+		.seq = port.seq,
+		.length = (uint32_t)bytes,
+		.payload = payload,
+	};
+	size_t total, done = 0;
+	ssize_t sent;
+
+	memcpy(frame.nonce, port.nonce, sizeof(frame.nonce));
+	total = abx_frame_put(sending, &frame);
+	if (!total)
+		die("a frame of type %d grew too long", (int)type);
+	while (done < total) {
+		/* Blocks while the host is slow; deadlines are looked at afterwards. */
+		sent = write(port.fd, sending + done, total - done);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent <= 0)
+			die("cannot write to the port: %s", strerror(errno));
+		done += (size_t)sent;
+	}
+	port.digest = abx_crc32(port.digest, sending, total);
+	port.seq++;
+}
+
+void link_send_text(enum abx_type type, uint16_t run, const struct text *text)
+{
+	send_frame(type, run, text->bytes, text->used);
+}
+
+ssize_t link_forward(uint16_t run, uint8_t stream, int fd)
+{
+	uint8_t *payload = sending + ABX_HEADER_BYTES;
+	ssize_t got;
+
+	got = read(fd, payload + 1, OUT_BYTES_MAX);
+	if (got <= 0)
+		return got;
+	payload[0] = stream;
+	send_frame(ABX_OUT, run, payload, (size_t)got + 1);
+	return got;
+}
+
+void link_hello(void)
+{
+	struct text text = { .used = 0 };
+
+	describe_machine(&text);
+	link_send_text(ABX_HELLO, ABX_NO_RUN, &text);
+}
+
+/* A reason the host did wrong before there was a plan: tell both ends, go off. */
+static void __attribute__((noreturn)) refuse_frame(const char *problem)
+{
+	link_refuse(problem, 0);
+	die("frame of the host refused: %s", problem);
+}
+
+static void receive_bytes(uint8_t *bytes, size_t want)
+{
+	ssize_t got;
+
+	while (want) {
+		got = read(port.fd, bytes, want);
+		if (got < 0 && errno != EINTR && errno != EAGAIN)
+			die("cannot read from the port: %s", strerror(errno));
+		if (got > 0) {
+			bytes += got;
+			want -= (size_t)got;
+			continue;
+		}
+#ifdef ABX_HOST_TEST
+		if (!got)
+			die("the host went away");
+#endif
+		/* Nobody is connected at the other end, as after a restored snapshot. */
+		nap(10);
+	}
+}
+
+/* Frames of the host are few: one at a time, never a byte beyond it. */
+static const char *receive_frame(struct abx_frame *frame)
+{
+	const char *problem;
+
+	receive_bytes(receiving, ABX_HEADER_BYTES);
+	problem = abx_frame_get(receiving, ABX_HEADER_BYTES, frame);
+	if (problem && strcmp(problem, "truncated"))
+		return problem;
+	receive_bytes(receiving + ABX_HEADER_BYTES, frame->length);
+	problem = abx_frame_get(receiving, ABX_HEADER_BYTES + frame->length, frame);
+	if (problem)
+		return problem;
+	return frame->seq == port.host_seq++ ? NULL : "sequence";
+}
+
+char *link_receive_plan(size_t *bytes)
+{
+	static const uint8_t zero[ABX_NONCE_BYTES];
+	struct abx_frame frame;
+	const char *problem;
+
+	problem = receive_frame(&frame);
+	/*
+	 * A refusal carries whatever nonce was received: if that was damaged as well, the
+	 * host sees a foreign nonce instead of the reason, and an error in both cases.
+	 */
+	memcpy(port.nonce, receiving + 16, sizeof(port.nonce));
+	if (problem)
+		refuse_frame(problem);
+	if (frame.type != ABX_PLAN)
+		refuse_frame("type");
+	if (frame.run != ABX_NO_RUN)
+		refuse_frame("run");
+	if (!memcmp(frame.nonce, zero, sizeof(zero)))
+		refuse_frame("nonce");
+	*bytes = frame.length;
+	return (char *)receiving + ABX_HEADER_BYTES;
+}
+
+void link_refuse(const char *reason, unsigned int line)
+{
+	struct text text = { .used = 0 };
+
+	text_string(&text, "reason", reason);
+	text_add(&text, "line=%u\n", line);
+	link_send_text(ABX_REFUSE, ABX_NO_RUN, &text);
+	link_wait_close();
+}
+
+void link_bye(unsigned int runs)
+{
+	struct text text = { .used = 0 };
+
+	text_add(&text, "runs=%u\n", runs);
+	text_add(&text, "frames=%u\n", (unsigned int)port.seq);
+	text_add(&text, "digest=%08x\n", (unsigned int)port.digest);
+	link_send_text(ABX_BYE, ABX_NO_RUN, &text);
+}
+
+/*
+ * write() returns when the bytes are queued, and QEMU drops its queue when the machine
+ * goes off. There is no call that waits for the queue, so the host says when it has all.
+ */
+void link_wait_close(void)
+{
+	uint64_t limit = now_ns() + CLOSE_WAIT_MS * NS_PER_MS;
+	struct pollfd readable = { .fd = port.fd, .events = POLLIN };
+	size_t have = 0;
+	ssize_t got;
+
+	/* Any answer will do: the machine goes off in every case. */
+	while (have < ABX_HEADER_BYTES) {
+		uint64_t now = now_ns();
+
+		if (now >= limit) {
+			note("the host did not confirm the end");
+			return;
+		}
+		if (poll(&readable, 1, (int)((limit - now) / NS_PER_MS) + 1) < 1)
+			continue;
+		got = read(port.fd, receiving, ABX_HEADER_BYTES - have);
+		if (got <= 0)
+			return;
+		have += (size_t)got;
+	}
+}
