@@ -1,0 +1,10 @@
+//! Running one guest: QEMU's arguments, the accelerator, the process, and the wire to the agent.
+//!
+//! What the guest does is handed to [`crate::judge::watch`] as events; nothing in here decides
+//! what it means.
+
+pub mod accel;
+pub mod frames;
+pub mod qemu;
+pub mod qmp;
+pub mod vm;

@@ -1,0 +1,209 @@
+//! QEMU's command line. The only file that knows its option syntax. Pure.
+
+use std::fmt;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// How a guest's instructions are run. QEMU is given exactly one: a second would be fallen back
+/// to in silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// In hardware, through /dev/kvm.
+    Kvm,
+    /// By translation.
+    Tcg,
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        })
+    }
+}
+
+/// The board that is emulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// The smallest: no PCI, virtio over MMIO. Boots in two thirds of q35's time.
+    Microvm,
+    /// A PC with PCI Express.
+    Q35,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Machine::Microvm => "microvm",
+            Machine::Q35 => "q35",
+        })
+    }
+}
+
+/// The file descriptors that QEMU inherits, one end each of a socket pair.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels {
+    /// The kernel's console (the first serial port).
+    pub console: RawFd,
+    /// The agent's result port.
+    pub results: RawFd,
+    /// QEMU's monitor.
+    pub qmp: RawFd,
+}
+
+/// A guest to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    /// The program.
+    pub qemu: PathBuf,
+    /// What process lists show.
+    pub name: String,
+    /// The accelerator.
+    pub accel: Accel,
+    /// The board.
+    pub machine: Machine,
+    /// An uncompressed kernel with a PVH note.
+    pub kernel: PathBuf,
+    /// The image.
+    pub initramfs: PathBuf,
+    /// Words for the kernel beyond those that every guest gets.
+    pub command_line: Vec<String>,
+    /// The host's time-stamp counter in kHz: microvm has nothing to calibrate against under TCG.
+    pub tsc_khz: Option<u64>,
+}
+
+/// The name of the result port inside the guest.
+pub const RESULT_PORT: &str = "abimatrix.results";
+
+impl Guest {
+    /// The words on the kernel's command line.
+    pub fn kernel_command_line(&self) -> String {
+        let mut words = vec![
+            "console=ttyS0".to_owned(),
+            // Reset at once after a panic; QEMU then ends, for it is told not to reboot.
+            "panic=-1".to_owned(),
+            format!("watchdog_thresh={}", limits::WATCHDOG_THRESH_S),
+            // Whatever the agent or a test writes to /dev/kmsg is not rate-limited away.
+            "printk.devkmsg=on".to_owned(),
+            // Each line says who wrote it: what a program puts into the log is not taken for the kernel.
+            "console_msg_format=syslog".to_owned(),
+        ];
+        if let Some(khz) = self.tsc_khz.filter(|_| self.accel == Accel::Tcg) {
+            words.push(format!("tsc_early_khz={khz}"));
+        }
+        words.extend(self.command_line.iter().cloned());
+        words.join(" ")
+    }
+
+    /// The arguments.
+    pub fn args(&self, channels: Channels) -> Vec<String> {
+        let mut args = Vec::new();
+        let mut option = |name: &str, value: String| args.extend([format!("-{name}"), value]);
+        option("name", escape(&self.name));
+        option("machine", self.machine.to_string());
+        option("accel", self.accel.to_string());
+        // TCG's default model has neither SMAP nor SMEP and would hide real bugs.
+        option("cpu", "max".to_owned());
+        option("smp", "1".to_owned());
+        option("m", limits::GUEST_MEMORY_MIB.to_string());
+        option("display", "none".to_owned());
+        option("kernel", plain(&self.kernel));
+        option("initrd", plain(&self.initramfs));
+        option("append", self.kernel_command_line());
+        option("chardev", format!("socket,id=console,fd={}", channels.console));
+        option("serial", "chardev:console".to_owned());
+        option("chardev", format!("socket,id=qmp,fd={}", channels.qmp));
+        option("mon", "chardev=qmp,mode=control".to_owned());
+        option("chardev", format!("socket,id=results,fd={}", channels.results));
+        option(
+            "device",
+            format!(
+                "virtio-serial-{}",
+                match self.machine {
+                    Machine::Microvm => "device",
+                    Machine::Q35 => "pci",
+                }
+            ),
+        );
+        option("device", format!("virtserialport,chardev=results,name={}", escape(RESULT_PORT)));
+        // A guest that broke out of its machine would still not get far: no new privileges, no
+        // new programs. And no disk and no network is there to begin with.
+        option(
+            "sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned(),
+        );
+        args.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
+        args
+    }
+}
+
+/// A comma separates options; a doubled one is a comma.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+/// `-kernel` and `-initrd` take a plain file name, commas and all.
+fn plain(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn guest() -> Guest {
+        Guest {
+            qemu: "/usr/bin/qemu-system-x86_64".into(),
+            name: "linux-6.12.patched.m64".into(),
+            accel: Accel::Tcg,
+            machine: Machine::Microvm,
+            kernel: "/c/vmlinux".into(),
+            initramfs: "/c/initramfs".into(),
+            command_line: vec!["syscall.x32=y".into()],
+            tsc_khz: Some(2_100_000),
+        }
+    }
+
+    const CHANNELS: Channels = Channels { console: 3, results: 4, qmp: 5 };
+
+    #[test]
+    fn the_command_line_of_a_cell() {
+        let expected = "-name linux-6.12.patched.m64 -machine microvm -accel tcg -cpu max -smp 1 -m 256 -display none \
+            -kernel /c/vmlinux -initrd /c/initramfs \
+            -append console=ttyS0 panic=-1 watchdog_thresh=5 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 syscall.x32=y \
+            -chardev socket,id=console,fd=3 -serial chardev:console -chardev socket,id=qmp,fd=5 -mon chardev=qmp,mode=control \
+            -chardev socket,id=results,fd=4 -device virtio-serial-device \
+            -device virtserialport,chardev=results,name=abimatrix.results \
+            -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
+            -nodefaults -no-user-config -no-reboot";
+        assert_eq!(guest().args(CHANNELS).join(" "), expected);
+    }
+
+    #[test]
+    fn each_board_and_accelerator_has_its_own_words() {
+        let q35 = Guest { machine: Machine::Q35, accel: Accel::Kvm, ..guest() };
+        let line = q35.args(CHANNELS).join(" ");
+        assert!(line.contains("virtio-serial-pci") && line.contains("-accel kvm"), "{line}");
+        assert!(!line.contains("tsc_early_khz"), "KVM's guest has a clock of its own");
+        assert_eq!(line.matches("-accel").count(), 1);
+    }
+
+    proptest! {
+        /// Read back as QEMU reads options: no name can add one.
+        #[test]
+        fn no_name_becomes_an_option(name in ".{0,40}") {
+            let args = Guest { name: name.clone(), ..guest() }.args(CHANNELS);
+            let value = &args[args.iter().position(|arg| arg == "-name").unwrap() + 1];
+            prop_assert_eq!(value.replace(",,", "\0").split(',').count(), 1);
+            prop_assert_eq!(value.replace(",,", ","), name);
+        }
+    }
+}

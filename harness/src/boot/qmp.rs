@@ -1,0 +1,147 @@
+//! QEMU's monitor, as much of it as is needed: hello, three commands, and why the machine stops.
+//!
+//! Pure: bytes in, words out. The monitor is advisory; a cell is judged by frames and console.
+
+use serde_json::Value;
+
+use crate::limits;
+
+/// What QEMU said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Its greeting: it takes commands now.
+    Greeting,
+    /// The machine stops, and why.
+    Shutdown {
+        /// Whether the guest did it.
+        by_guest: bool,
+        /// `guest-shutdown`, `guest-reset`, `host-signal`, …
+        reason: String,
+    },
+    /// The guest's kernel reported a panic by a device made for it.
+    GuestPanicked,
+    /// A command was refused.
+    Error(String),
+}
+
+/// A command for QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Leave the greeting's mode; has to be the first.
+    Capabilities,
+    /// End QEMU.
+    Quit,
+}
+
+impl Command {
+    /// Its line on the wire.
+    pub fn line(self) -> &'static [u8] {
+        match self {
+            Command::Capabilities => b"{\"execute\":\"qmp_capabilities\"}\r\n",
+            Command::Quit => b"{\"execute\":\"quit\"}\r\n",
+        }
+    }
+}
+
+/// Reads the monitor's stream.
+#[derive(Debug, Default)]
+pub struct Reader {
+    line: Vec<u8>,
+    /// A peer that sent an endless line is not QEMU; nothing it says is read any more.
+    deaf: bool,
+}
+
+impl Reader {
+    /// Takes more of the stream. What is not understood is passed over: the monitor says much
+    /// that is of no interest.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Said> {
+        let mut said = Vec::new();
+        for &byte in bytes {
+            if self.deaf {
+                break;
+            }
+            if byte == b'\n' {
+                said.extend(read_line(&self.line));
+                self.line.clear();
+            } else if self.line.len() < limits::QMP_LINE_BYTES {
+                self.line.push(byte);
+            } else {
+                self.deaf = true;
+            }
+        }
+        said
+    }
+}
+
+fn read_line(line: &[u8]) -> Option<Said> {
+    let value: Value = serde_json::from_slice(line).ok()?;
+    if value.get("QMP").is_some() {
+        return Some(Said::Greeting);
+    }
+    if let Some(error) = value.get("error") {
+        let text = error.get("desc").and_then(Value::as_str).unwrap_or("no description");
+        return Some(Said::Error(text.to_owned()));
+    }
+    match value.get("event")?.as_str()? {
+        "SHUTDOWN" => {
+            let data = value.get("data");
+            let by_guest = data.and_then(|data| data.get("guest")).and_then(Value::as_bool).unwrap_or(false);
+            let reason =
+                data.and_then(|data| data.get("reason")).and_then(Value::as_str).unwrap_or("unknown");
+            Some(Said::Shutdown { by_guest, reason: reason.to_owned() })
+        }
+        "GUEST_PANICKED" => Some(Said::GuestPanicked),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DIALOGUE: &str = concat!(
+        "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n",
+        "{\"return\": {}}\r\n",
+        "{\"timestamp\": {}, \"event\": \"RESUME\"}\r\n",
+        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\r\n",
+        "{\"event\": \"GUEST_PANICKED\", \"data\": {\"action\": \"pause\"}}\r\n",
+        "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}}\r\n",
+    );
+
+    fn read(chunks: &[&[u8]]) -> Vec<Said> {
+        let mut reader = Reader::default();
+        chunks.iter().flat_map(|chunk| reader.push(chunk)).collect()
+    }
+
+    #[test]
+    fn what_matters_is_read_and_the_rest_passed_over() {
+        let reason = "guest-reset".to_owned();
+        let shutdown = Said::Shutdown { by_guest: true, reason };
+        let expected = [Said::Greeting, Said::Error("no".to_owned()), Said::GuestPanicked, shutdown];
+        assert_eq!(read(&[DIALOGUE.as_bytes()]), expected);
+    }
+
+    #[test]
+    fn an_endless_line_is_not_kept() {
+        let mut reader = Reader::default();
+        for _ in 0..100 {
+            assert!(reader.push(&[b'x'; 4096]).is_empty());
+        }
+        assert!(reader.line.len() <= limits::QMP_LINE_BYTES);
+        assert!(reader.push(DIALOGUE.as_bytes()).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn chunking_changes_nothing(at in 0..DIALOGUE.len()) {
+            let (a, b) = DIALOGUE.as_bytes().split_at(at);
+            prop_assert_eq!(read(&[a, b]), read(&[DIALOGUE.as_bytes()]));
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            read(&[&bytes]);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! One guest's process: spawned, listened to, logged, ended.
+//!
+//! Every byte from the guest is in a log file before anything looks at it. The three channels are
+//! socket pairs whose other ends QEMU inherits: no path, no port, no name to collide on.
+
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::frames::{self, Decoder, Nonce};
+use super::qemu::{Channels, Guest};
+use super::qmp::{self, Said};
+use crate::judge::watch::{Action, Deadlines, Event, Evidence, Watch};
+use crate::limits;
+use crate::model::Plan;
+use crate::process::{Cmd, Ctx, ProcessError, Running, StopLevel, Tail, describe};
+
+/// Why a guest could not even be started.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields mean")]
+pub enum VmError {
+    #[error("cannot prepare the guest: {0}")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error("the plan cannot be sent: {0}")]
+    Plan(#[from] frames::EncodeError),
+}
+
+/// The names of a guest's logs in its folder.
+pub mod log {
+    /// The kernel's console, raw.
+    pub const CONSOLE: &str = "console.log";
+    /// The agent's stream, raw.
+    pub const RESULTS: &str = "results.bin";
+    /// What QEMU itself complained of.
+    pub const QEMU: &str = "qemu.log";
+    /// The argument vector.
+    pub const ARGV: &str = "argv";
+}
+
+/// Boots `guest`, has it run `plan`, and returns what was seen. The logs go to `folder`.
+pub async fn run(
+    ctx: &Ctx,
+    guest: &Guest,
+    plan: &Plan,
+    deadlines: Deadlines,
+    folder: &Path,
+) -> Result<Evidence, VmError> {
+    let nonce = fresh_nonce()?;
+    let request = frames::encode_plan(nonce, plan)?;
+    fs::create_dir_all(folder)?;
+    let (console, console_peer) = pair()?;
+    let (results, results_peer) = pair()?;
+    let (monitor, monitor_peer) = pair()?;
+    let channels = Channels {
+        console: console_peer.as_raw_fd(),
+        results: results_peer.as_raw_fd(),
+        qmp: monitor_peer.as_raw_fd(),
+    };
+    let command = Cmd::new(&guest.qemu).args(guest.args(channels));
+    fs::write(folder.join(log::ARGV), format!("{}\n", command.display()))?;
+    let logs = Logs::create(folder)?;
+    let started = Instant::now();
+    let running = command.inherit(console_peer).inherit(results_peer).inherit(monitor_peer).spawn(ctx)?;
+    let mut session = Session {
+        ctx,
+        started,
+        running,
+        console: Some(console),
+        results: Some(results),
+        monitor: Some(monitor),
+        decoder: Decoder::new(nonce, plan),
+        nonce,
+        qmp: qmp::Reader::default(),
+        watch: Watch::new(plan.runs.len(), deadlines),
+        logs,
+        request,
+        stderr: Tail::new(limits::QEMU_STDERR_BYTES),
+        ending: false,
+    };
+    session.listen().await?;
+    Ok(session.watch.into_evidence())
+}
+
+struct Logs {
+    console: fs::File,
+    console_bytes: u64,
+    results: fs::File,
+    results_bytes: u64,
+    qemu: fs::File,
+}
+
+impl Logs {
+    fn create(folder: &Path) -> std::io::Result<Logs> {
+        let create = |name: &str| fs::File::create(folder.join(name));
+        Ok(Logs {
+            console: create(log::CONSOLE)?,
+            console_bytes: 0,
+            results: create(log::RESULTS)?,
+            results_bytes: 0,
+            qemu: create(log::QEMU)?,
+        })
+    }
+}
+
+struct Session<'a> {
+    ctx: &'a Ctx,
+    started: Instant,
+    running: Running,
+    console: Option<UnixStream>,
+    results: Option<UnixStream>,
+    monitor: Option<UnixStream>,
+    decoder: Decoder,
+    nonce: Nonce,
+    qmp: qmp::Reader,
+    watch: Watch,
+    logs: Logs,
+    request: Vec<u8>,
+    stderr: Tail,
+    ending: bool,
+}
+
+impl Session<'_> {
+    /// Listens until QEMU has ended and every stream was read to its end.
+    async fn listen(&mut self) -> Result<(), VmError> {
+        let mut err = self.running.take_stderr();
+        let mut out = self.running.take_stdout();
+        let mut stop = self.ctx.stop.clone();
+        let mut tick = tokio::time::interval(limits::TICK);
+        let [mut a, mut b, mut c, mut d, mut e] = [(); 5].map(|()| vec![0u8; 1 << 16]);
+        let mut status = None;
+        let mut drained = Instant::now();
+        loop {
+            let action = tokio::select! {
+                n = read(&mut self.console, &mut a) => self.console_bytes(&a[..n])?,
+                n = read(&mut self.results, &mut b) => self.result_bytes(&b[..n])?,
+                n = read(&mut self.monitor, &mut c) => self.monitor_bytes(&c[..n]).await,
+                n = read(&mut err, &mut d) => {
+                    self.qemu_words(&d[..n])?;
+                    err = err.filter(|_| n > 0);
+                    None
+                }
+                n = read(&mut out, &mut e) => {
+                    self.qemu_words(&e[..n])?;
+                    out = out.filter(|_| n > 0);
+                    None
+                }
+                ended = self.running.wait(), if status.is_none() => {
+                    status = Some(ended?);
+                    drained = Instant::now();
+                    None
+                }
+                level = stop.wanted(), if !self.ending => self.step(Event::Stop(level.signal())),
+                _ = tick.tick() => self.step(Event::Tick),
+            };
+            match action {
+                Some(Action::SendPlan) => {
+                    let request = std::mem::take(&mut self.request);
+                    self.send(&request).await;
+                }
+                Some(Action::SendClose) => {
+                    let close = frames::encode_close(self.nonce);
+                    self.send(&close).await;
+                }
+                Some(Action::EndVm) => self.end().await,
+                None => {}
+            }
+            let open = [self.console.is_some(), self.results.is_some(), err.is_some(), out.is_some()];
+            // A process that QEMU left behind could hold its streams open for ever.
+            let given_up = drained.elapsed() > limits::TERM_GRACE;
+            if let Some(status) = status
+                && (open == [false; 4] || given_up)
+            {
+                let event = Event::Exit {
+                    how: describe(status),
+                    success: status.success(),
+                    stderr: self.stderr.text(),
+                };
+                self.step(event);
+                self.running.end(&self.ctx.stop).await;
+                return Ok(());
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event<'_>) -> Option<Action> {
+        self.watch.step(self.started.elapsed(), event)
+    }
+
+    fn console_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {
+        if bytes.is_empty() {
+            self.console = None;
+            return Ok(None);
+        }
+        let room = limits::CONSOLE_BYTES.saturating_sub(self.logs.console_bytes) as usize;
+        let kept = &bytes[..bytes.len().min(room)];
+        self.logs.console.write_all(kept)?;
+        self.logs.console_bytes += kept.len() as u64;
+        let action = self.step(Event::Console(kept));
+        if kept.len() < bytes.len() {
+            let over = Event::TooMuch { stream: "console", limit_bytes: limits::CONSOLE_BYTES };
+            return Ok(self.step(over).or(action));
+        }
+        Ok(action)
+    }
+
+    fn result_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {
+        let mut action = None;
+        if bytes.is_empty() {
+            self.results = None;
+            if let Some(problem) = self.decoder.finish() {
+                let event = Event::BadFrame { name: problem.kind.name(), text: problem.to_string() };
+                action = self.step(event);
+            }
+            return Ok(action);
+        }
+        let room = limits::RESULT_BYTES.saturating_sub(self.logs.results_bytes) as usize;
+        let kept = &bytes[..bytes.len().min(room)];
+        self.logs.results.write_all(kept)?;
+        self.logs.results_bytes += kept.len() as u64;
+        for decoded in self.decoder.push(kept) {
+            let event = match decoded {
+                Ok(message) => Event::Message(message),
+                Err(problem) => Event::BadFrame { name: problem.kind.name(), text: problem.to_string() },
+            };
+            let next = self.step(event);
+            action = action.or(next);
+        }
+        if kept.len() < bytes.len() {
+            let over = Event::TooMuch { stream: "result port", limit_bytes: limits::RESULT_BYTES };
+            let next = self.step(over);
+            action = action.or(next);
+        }
+        Ok(action)
+    }
+
+    async fn monitor_bytes(&mut self, bytes: &[u8]) -> Option<Action> {
+        if bytes.is_empty() {
+            self.monitor = None;
+            return None;
+        }
+        let mut action = None;
+        for said in self.qmp.push(bytes) {
+            match said {
+                Said::Greeting => self.command(qmp::Command::Capabilities).await,
+                Said::Shutdown { by_guest, reason } => {
+                    let next = self.step(Event::Shutdown { by_guest, reason });
+                    action = action.or(next);
+                }
+                Said::GuestPanicked | Said::Error(_) => {}
+            }
+        }
+        action
+    }
+
+    fn qemu_words(&mut self, bytes: &[u8]) -> Result<(), VmError> {
+        self.stderr.push(bytes);
+        Ok(self.logs.qemu.write_all(bytes)?)
+    }
+
+    async fn command(&mut self, command: qmp::Command) {
+        if let Some(monitor) = &mut self.monitor {
+            // Bounded: a monitor that does not read must not hold up the guest's end.
+            let _ = tokio::time::timeout(limits::TICK, monitor.write_all(command.line())).await;
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        if let Some(results) = &mut self.results {
+            // A guest that does not read stalls; the state machine's clock sees to that.
+            let _ = tokio::time::timeout(limits::TERM_GRACE, results.write_all(bytes)).await;
+        }
+    }
+
+    /// Ends QEMU: by its monitor, which works while the guest spins, and then by signals.
+    async fn end(&mut self) {
+        self.ending = true;
+        if let StopLevel::AtOnce(_) = self.ctx.stop.level() {
+            self.running.signal(rustix::process::Signal::KILL);
+            return;
+        }
+        self.command(qmp::Command::Quit).await;
+        let quit = tokio::time::timeout(Duration::from_millis(500), self.running.wait()).await;
+        if quit.is_err() {
+            self.running.end(&self.ctx.stop).await;
+        }
+    }
+}
+
+/// Reads some bytes; 0 at the end or on an error, which both mean that nothing more will come.
+async fn read(from: &mut Option<impl tokio::io::AsyncRead + Unpin>, buf: &mut [u8]) -> usize {
+    match from {
+        Some(from) => from.read(buf).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let ours = std::os::unix::net::UnixStream::from(ours);
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}
+
+fn fresh_nonce() -> std::io::Result<Nonce> {
+    let mut random = fs::File::open("/dev/urandom")?;
+    loop {
+        let mut bytes = [0u8; 16];
+        std::io::Read::read_exact(&mut random, &mut bytes)?;
+        if let Some(nonce) = Nonce::new(bytes) {
+            return Ok(nonce);
+        }
+    }
+}

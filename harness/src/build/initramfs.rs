@@ -1,0 +1,138 @@
+//! The image a guest boots: agent, probe and the selftest's programs of one ABI.
+//!
+//! Deterministic: the same programs give the same bytes, whoever packs them and when.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::path::PathBuf;
+
+use cpio::newc::{Builder, trailer};
+use fs_err as fs;
+
+use super::selftest::{GuestProgram, Programs};
+use super::{Trouble, Workshop};
+use crate::store::{Key, KeyBuilder};
+
+/// Where the selftest's programs lie in the guest.
+pub const TEST_DIR: &str = "/test";
+/// Where the tool's own probe lies.
+pub const PROBE: &str = "/probe";
+
+/// An image that can be booted.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its key in the cache.
+    pub key: Key,
+    /// The archive.
+    pub path: PathBuf,
+    /// The programs of the selftest, by their paths in the guest.
+    pub tests: Vec<String>,
+}
+
+/// One thing in the archive.
+enum Node {
+    Folder,
+    File { mode: u32, bytes: Vec<u8> },
+    CharDevice { major: u32, minor: u32 },
+}
+
+/// Packs an image, or finds it.
+pub fn pack(
+    shop: &Workshop<'_>,
+    agent: &GuestProgram,
+    probe: &GuestProgram,
+    programs: &Programs,
+) -> Result<Image, Trouble> {
+    let tests = programs.names.iter().map(|name| format!("{TEST_DIR}/{name}")).collect();
+    let key = KeyBuilder::new("image")
+        .input("agent", agent.key.as_str())
+        .input("probe", probe.key.as_str())
+        .input("selftest", programs.key.as_str())
+        .finish();
+    if let Some(entry) = shop.store.find(shop.ctx, "image", &key)? {
+        return Ok(Image { key, path: entry.path.join("initramfs"), tests });
+    }
+    let mut nodes = BTreeMap::new();
+    // The agent's own output before it has mounted /dev goes here.
+    nodes.insert("dev/console".to_owned(), Node::CharDevice { major: 5, minor: 1 });
+    for folder in ["proc", "sys", "tmp", "run", "root"] {
+        nodes.insert(folder.to_owned(), Node::Folder);
+    }
+    let program =
+        |path: &PathBuf| -> io::Result<Node> { Ok(Node::File { mode: 0o755, bytes: fs::read(path)? }) };
+    nodes.insert("init".to_owned(), program(&agent.path)?);
+    nodes.insert(PROBE.trim_start_matches('/').to_owned(), program(&probe.path)?);
+    for (inside, path) in programs.files()? {
+        nodes.insert(inside, program(&path)?);
+    }
+    let made = shop.store.scratch("image-")?;
+    fs::write(made.path().join("initramfs"), archive(nodes)?)?;
+    let entry = shop.store.publish("image", &key, made)?;
+    Ok(Image { key, path: entry.path.join("initramfs"), tests })
+}
+
+fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
+    let mut all: BTreeMap<String, Node> = BTreeMap::new();
+    for (path, node) in nodes {
+        let mut folder = path.as_str();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            all.entry(parent.to_owned()).or_insert(Node::Folder);
+            folder = parent;
+        }
+        all.insert(path, node);
+    }
+    // Sorted by path, a folder comes before what is in it.
+    let mut out = Cursor::new(Vec::new());
+    for (inode, (path, node)) in (1u32..).zip(all) {
+        let entry = Builder::new(&path).ino(inode).nlink(1).mtime(0);
+        let none: &[u8] = &[];
+        let (entry, bytes) = match &node {
+            Node::Folder => (entry.mode(0o040_755), none),
+            Node::File { mode, bytes } => (entry.mode(0o100_000 | mode), bytes.as_slice()),
+            Node::CharDevice { major, minor } => {
+                (entry.mode(0o020_600).rdev_major(*major).rdev_minor(*minor), none)
+            }
+        };
+        let size =
+            u32::try_from(bytes.len()).map_err(|_| io::Error::other(format!("{path} is too large")))?;
+        let mut writer = entry.write(out, size);
+        io::Write::write_all(&mut writer, bytes)?;
+        out = writer.finish()?;
+    }
+    Ok(trailer(out)?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_nodes_give_the_same_bytes_with_folders_first() {
+        let nodes = || {
+            BTreeMap::from([
+                ("a/b/c".to_owned(), Node::File { mode: 0o755, bytes: b"hello".to_vec() }),
+                ("dev/console".to_owned(), Node::CharDevice { major: 5, minor: 1 }),
+            ])
+        };
+        let bytes = archive(nodes()).unwrap();
+        assert_eq!(bytes, archive(nodes()).unwrap());
+        let mut names = Vec::new();
+        let mut rest = Cursor::new(bytes);
+        loop {
+            let reader = cpio::NewcReader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                break;
+            }
+            names.push((reader.entry().name().to_owned(), reader.entry().mode(), reader.entry().mtime()));
+            rest = reader.finish().unwrap();
+        }
+        let expected = [
+            ("a", 0o040_755),
+            ("a/b", 0o040_755),
+            ("a/b/c", 0o100_755),
+            ("dev", 0o040_755),
+            ("dev/console", 0o020_600),
+        ];
+        assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode, 0)));
+    }
+}

@@ -1,0 +1,216 @@
+//! Compiling a kernel out of tree, once per content.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use fs_err as fs;
+
+use super::config::Configured;
+use super::series::Overlay;
+use super::source::Pristine;
+use super::tree::{self, WorkTree};
+use super::{StageTimer, Trouble, Workshop, cached};
+use crate::limits;
+use crate::model::{Cause, Progress, RunEvent, Stage};
+use crate::plan::files::Kernel;
+use crate::plan::host::first_error;
+use crate::process::{Cmd, Stream};
+use crate::store::{Hash, Key, KeyBuilder};
+
+/// What make is always told: nothing of this host's name, user or clock gets into the kernel.
+const MAKE_VARS: [&str; 6] = [
+    "ARCH=x86",
+    "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER=abimatrix",
+    "KBUILD_BUILD_HOST=abimatrix",
+    "KBUILD_BUILD_VERSION=1",
+    "LOCALVERSION=",
+];
+
+/// Where one kernel is worked on. The work tree is locked and made only when something has to be
+/// built: a run that finds all in the cache never touches it.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The means.
+    pub shop: &'a Workshop<'a>,
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Its untouched source.
+    pub pristine: Pristine,
+    tree: Option<WorkTree>,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench on which nothing lies yet.
+    pub fn new(shop: &'a Workshop<'a>, kernel: &'a Kernel, pristine: Pristine) -> Bench<'a> {
+        Bench { shop, kernel, pristine, tree: None }
+    }
+
+    /// The work tree with `overlay` selected.
+    pub async fn tree(&mut self, overlay: &Overlay) -> Result<&WorkTree, Trouble> {
+        if self.tree.is_none() {
+            self.tree = Some(tree::open(self.shop, &self.kernel.name, &self.pristine).await?);
+        }
+        let tree = self.tree.as_ref().expect("made above");
+        tree.select(overlay)?;
+        Ok(tree)
+    }
+}
+
+/// A `make` in the work tree's build folder.
+pub(super) fn make(shop: &Workshop<'_>, tree: &WorkTree) -> Cmd {
+    let mut obj = OsString::from("O=");
+    obj.push(&tree.obj);
+    let mut command = Cmd::new("make").arg("-C").arg(&tree.src).arg(obj).args(MAKE_VARS);
+    command = command.arg(format!("-j{}", shop.make_jobs));
+    if shop.ccache {
+        // Depend mode asks the compiler for the headers it read and does not preprocess twice.
+        command = command.arg("CC=ccache gcc").env("CCACHE_DEPEND", "1");
+    }
+    command
+}
+
+/// A kernel that can be booted.
+#[derive(Debug, Clone)]
+pub struct BuiltKernel {
+    /// Its key in the cache, which stands for all that went into it.
+    pub key: Key,
+    /// The stripped image with its PVH note.
+    pub vmlinux: PathBuf,
+    /// The configuration it was built with.
+    pub config: Configured,
+}
+
+/// Compiles the kernel, or finds it.
+pub async fn build(
+    bench: &mut Bench<'_>,
+    what: &str,
+    overlay: &Overlay,
+    config: Configured,
+) -> Result<BuiltKernel, Trouble> {
+    let shop = bench.shop;
+    let key = KeyBuilder::new("kernel")
+        .input("source", bench.pristine.id.as_str())
+        .input("series", overlay.identity())
+        .input("config", &config.text)
+        .input("compiler", &shop.compiler)
+        .input("make variables", MAKE_VARS.join(" "))
+        .finish();
+    let built = |path: PathBuf, key: Key, config: Configured| BuiltKernel {
+        key,
+        vmlinux: path.join("vmlinux"),
+        config,
+    };
+    if let Some(entry) = shop.store.find(shop.ctx, "kernel", &key)? {
+        cached(&shop.ctx.events, Stage::Compile, what);
+        return Ok(built(entry.path, key, config));
+    }
+    let name = bench.kernel.name.clone();
+    let tree = bench.tree(overlay).await?;
+    // Whoever held the work tree may have built the very same.
+    if let Some(entry) = shop.store.find(shop.ctx, "kernel", &key)? {
+        cached(&shop.ctx.events, Stage::Compile, what);
+        return Ok(built(entry.path, key, config));
+    }
+    let _quiet = shop.quiet().await;
+    let timer = StageTimer::start(&shop.ctx.events, Stage::Compile, what);
+    put_config(tree, &config.text)?;
+    let log = shop.log(&format!("{what}.compile"));
+    // How many objects it was last time, so that a bar can have an end.
+    let count_fact = Hash::of(format!("objects:{name}").as_bytes());
+    let total = shop.store.fact(&count_fact).and_then(|text| text.parse().ok());
+    let mut counter = Counter::new(shop, what, total, fs::File::create(&log)?);
+    let command = make(shop, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+    let status = command.stream(shop.ctx, |stream, bytes| counter.take(stream, bytes)).await;
+    let failed = |text: &str| {
+        let log = log.display().to_string();
+        Trouble::from(Cause::BuildFailed { what: what.to_owned(), first_error: first_error(text), log })
+    };
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(_) => {
+            timer.end(false);
+            return Err(failed(&counter.errors.text()));
+        }
+        Err(error) => {
+            timer.end(false);
+            return Err(error.into());
+        }
+    }
+    if total.is_none_or(|total: u64| counter.objects > total) {
+        shop.store.remember(&count_fact, &counter.objects.to_string())?;
+    }
+    // make may have run syncconfig: what was built must still be what was asked for.
+    if fs::read_to_string(tree.obj.join(".config"))? != config.text {
+        timer.end(false);
+        return Err(failed("*** the configuration changed under the build"));
+    }
+    let made = shop.store.scratch("kernel-")?;
+    let strip = Cmd::new("strip").arg("--strip-all").arg("-o").arg(made.path().join("vmlinux"));
+    strip.arg(tree.obj.join("vmlinux")).output(shop.ctx).await?;
+    fs::copy(tree.obj.join("System.map"), made.path().join("System.map"))?;
+    fs::write(made.path().join("config"), &config.text)?;
+    let entry = shop.store.publish("kernel", &key, made)?;
+    timer.end(true);
+    Ok(built(entry.path, key, config))
+}
+
+/// Writes the configuration only if it differs: its time decides what make looks at again.
+fn put_config(tree: &WorkTree, text: &str) -> Result<(), Trouble> {
+    let path = tree.obj.join(".config");
+    if std::fs::read_to_string(&path).is_ok_and(|have| have == text) {
+        return Ok(());
+    }
+    fs::write(&path, text)?;
+    Ok(())
+}
+
+/// Counts objects in make's words, logs them all, and keeps what the compiler complains of.
+struct Counter<'a> {
+    shop: &'a Workshop<'a>,
+    what: &'a str,
+    total: Option<u64>,
+    log: fs::File,
+    line: Vec<u8>,
+    objects: u64,
+    told: Instant,
+    errors: crate::process::Tail,
+}
+
+impl Counter<'_> {
+    fn new<'a>(shop: &'a Workshop<'a>, what: &'a str, total: Option<u64>, log: fs::File) -> Counter<'a> {
+        let errors = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
+        Counter { shop, what, total, log, line: Vec::new(), objects: 0, told: Instant::now(), errors }
+    }
+
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        // A log on a full disk is not worth a build that may still succeed.
+        let _ = std::io::Write::write_all(&mut self.log, bytes);
+        if stream == Stream::Err {
+            self.errors.push(bytes);
+            return;
+        }
+        for &byte in bytes {
+            if byte != b'\n' {
+                // Only the first words of a line are looked at.
+                if self.line.len() < 16 {
+                    self.line.push(byte);
+                }
+                continue;
+            }
+            let word = self.line.split(|b| *b == b' ').find(|word| !word.is_empty());
+            if matches!(word, Some(b"CC" | b"AS" | b"HOSTCC")) {
+                self.objects += 1;
+            }
+            self.line.clear();
+        }
+        if self.told.elapsed() >= limits::PROGRESS_EVERY {
+            self.told = Instant::now();
+            let progress = Progress { done: self.objects, total: self.total };
+            let event =
+                RunEvent::StageProgress { stage: Stage::Compile, what: self.what.to_owned(), progress };
+            self.shop.ctx.events.send(event);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The programs that run in a guest: the patched tree's selftest and the tool's own, per ABI.
+//!
+//! The selftest is built by the tree's own `lib.mk` against the tree's own UAPI headers. It is
+//! linked statically where that works; otherwise the shared libraries it names travel with it.
+//! The ABI of every binary is proved from its ELF header before it may run.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::initramfs::TEST_DIR;
+use super::kernel::{Bench, make};
+use super::series::Overlay;
+use super::tree::WorkTree;
+use super::{StageTimer, Trouble, Workshop, cached, elf};
+use crate::limits;
+use crate::model::{Abi, Cause, Stage};
+use crate::plan::files::{Project, Spec};
+use crate::plan::host::first_error;
+use crate::process::{Cmd, ProcessError};
+use crate::store::{Key, KeyBuilder};
+
+/// The programs of a selftest for one ABI, with what they need to run.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The key in the cache.
+    pub key: Key,
+    /// Their file names, in the order in which `lib.mk` lists them.
+    pub names: Vec<String>,
+    root: PathBuf,
+}
+
+impl Programs {
+    /// All files, by their paths in the guest without the leading `/`.
+    pub fn files(&self) -> std::io::Result<Vec<(String, PathBuf)>> {
+        let mut found = Vec::new();
+        let mut todo = vec![self.root.clone()];
+        while let Some(folder) = todo.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    todo.push(path);
+                } else if let Ok(inside) = path.strip_prefix(&self.root) {
+                    found.push((inside.to_string_lossy().into_owned(), path));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// One of the tool's own programs.
+#[derive(Debug, Clone)]
+pub struct GuestProgram {
+    /// The key in the cache.
+    pub key: Key,
+    /// The static binary.
+    pub path: PathBuf,
+}
+
+/// Builds the selftest for one ABI, or finds it.
+pub async fn build(
+    bench: &mut Bench<'_>,
+    series: &Overlay,
+    spec: &Spec,
+    abi: Abi,
+) -> Result<Programs, Trouble> {
+    let shop = bench.shop;
+    let what = format!("{} {}", bench.kernel.name, abi.flag());
+    let key = KeyBuilder::new("selftest")
+        .input("source", bench.pristine.id.as_str())
+        .input("series", series.identity())
+        .input("folder", spec.selftest.as_str())
+        .input("abi", abi.name())
+        .input("compiler", &shop.compiler)
+        .finish();
+    let find = || -> Result<Option<Programs>, Trouble> {
+        let Some(entry) = shop.store.find(shop.ctx, "selftest", &key)? else { return Ok(None) };
+        cached(&shop.ctx.events, Stage::Selftest, &what);
+        let names = fs::read_to_string(entry.path.join("programs"))?;
+        let names = names.lines().map(str::to_owned).collect();
+        Ok(Some(Programs { key: key.clone(), names, root: entry.path.join("root") }))
+    };
+    if let Some(programs) = find()? {
+        return Ok(programs);
+    }
+    let tree = bench.tree(series).await?;
+    if let Some(programs) = find()? {
+        return Ok(programs);
+    }
+    let _quiet = shop.quiet().await;
+    let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
+    let made = make_programs(shop, tree, spec, abi).await;
+    timer.end(made.is_ok());
+    let (folder, names) = made?;
+    let entry = shop.store.publish("selftest", &key, folder)?;
+    Ok(Programs { key, names, root: entry.path.join("root") })
+}
+
+/// Makes a folder with `root/test/PROGRAM`, the libraries, and the list of programs.
+async fn make_programs(
+    shop: &Workshop<'_>,
+    tree: &WorkTree,
+    spec: &Spec,
+    abi: Abi,
+) -> Result<(tempfile::TempDir, Vec<String>), Trouble> {
+    let folder = tree.src.join("tools/testing/selftests").join(&spec.selftest);
+    if !folder.join("Makefile").is_file() {
+        let detail = format!("the patched tree has no tools/testing/selftests/{}/Makefile", spec.selftest);
+        return Err(Cause::Source { detail }.into());
+    }
+    let headers = make(shop, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
+    let log = shop.log(&format!("selftest.{}.{abi}", spec.syscall));
+    let failed = |stderr: &str| -> Trouble {
+        let _ = fs::write(&log, stderr);
+        Cause::SelftestBuild { abi, first_error: first_error(stderr), log: log.display().to_string() }.into()
+    };
+    match headers.output(shop.ctx).await {
+        Ok(_) => {}
+        Err(ProcessError::Failed { stderr, .. }) => return Err(failed(&stderr)),
+        Err(other) => return Err(other.into()),
+    }
+    let work = shop.store.scratch("selftest-")?;
+    let lib_mk = |output: &Path, cc: &str| {
+        Cmd::new("make")
+            .arg("-C")
+            .arg(&folder)
+            .args([format!("CC={cc}"), "ARCH=x86".to_owned()])
+            .arg(format!("OUTPUT={}", output.display()))
+            .arg(format!("KHDR_INCLUDES=-isystem {}", tree.obj.join("usr/include").display()))
+            .deadline(limits::SELFTEST_DEADLINE)
+    };
+    let mut output = None;
+    let mut complaint = String::new();
+    for how in [" -static", ""] {
+        let cc = format!("gcc {}{how}", abi.flag());
+        let into = work.path().join(if how.is_empty() { "dynamic" } else { "static" });
+        fs::create_dir(&into)?;
+        match lib_mk(&into, &cc).arg("all").output(shop.ctx).await {
+            Ok(_) => {
+                output = Some((into, cc));
+                break;
+            }
+            // The last complaint is the one about the code; the first may be about `-static`.
+            Err(ProcessError::Failed { stderr, .. }) => complaint = stderr,
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let Some((output, cc)) = output else { return Err(failed(&complaint)) };
+    let listed =
+        lib_mk(&output, &cc).args(["--silent", "--no-print-directory", "emit_tests", "COLLECTION=x"]);
+    let listed = match listed.output(shop.ctx).await {
+        Ok(listed) => listed.text(),
+        Err(ProcessError::Failed { stderr, .. }) => return Err(failed(&stderr)),
+        Err(other) => return Err(other.into()),
+    };
+    let names: Vec<String> =
+        listed.lines().filter_map(|line| line.strip_prefix("x:")).map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(failed("error: lib.mk's emit_tests lists no program: is TEST_GEN_PROGS set?"));
+    }
+    let made = shop.store.scratch("programs-")?;
+    let root = made.path().join("root");
+    let tests = root.join(TEST_DIR.trim_start_matches('/'));
+    fs::create_dir_all(&tests)?;
+    for name in &names {
+        if name.contains('/') || name.starts_with('.') {
+            return Err(failed(&format!("error: the program {name:?} does not lie in the folder itself")));
+        }
+        let bytes = fs::read(output.join(name))?;
+        let wrong = |found: String| Trouble::from(Cause::WrongElf { abi, program: name.clone(), found });
+        let facts = elf::prove(&bytes, abi).map_err(wrong)?;
+        let program = tests.join(name);
+        fs::write(&program, &bytes)?;
+        if facts.interpreter.is_some() || !facts.needed.is_empty() {
+            bring_libraries(shop, &root, facts, abi).await?;
+        }
+    }
+    fs::write(made.path().join("programs"), names.join("\n"))?;
+    Ok((made, names))
+}
+
+/// Puts the dynamic loader and every shared library, and theirs, where the loader looks for them.
+async fn bring_libraries(
+    shop: &Workshop<'_>,
+    root: &Path,
+    facts: elf::ElfFacts,
+    abi: Abi,
+) -> Result<(), Trouble> {
+    let missing = |name: &str| {
+        let detail =
+            format!("{} programs need {name}, which this host does not have for that ABI", abi.flag());
+        Trouble::from(Cause::Harness { detail })
+    };
+    if let Some(loader) = &facts.interpreter {
+        let bytes = std::fs::read(loader).map_err(|_| missing(loader))?;
+        put(root, Path::new(loader), &bytes)?;
+    }
+    let mut todo = facts.needed;
+    let mut seen = BTreeSet::new();
+    while let Some(name) = todo.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let asked = Cmd::new("gcc").arg(abi.flag()).arg(format!("-print-file-name={name}"));
+        let path = PathBuf::from(asked.output(shop.ctx).await?.text().trim());
+        // The compiler echoes a name that it does not know.
+        if !path.is_absolute() {
+            return Err(missing(&name));
+        }
+        let bytes = fs::read(&path)?;
+        let library = elf::prove(&bytes, abi).map_err(|_| missing(&name))?;
+        let folder = fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?;
+        put(root, &folder.join(&name), &bytes)?;
+        todo.extend(library.needed);
+    }
+    Ok(())
+}
+
+fn put(root: &Path, inside: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let target = root.join(inside.strip_prefix("/").unwrap_or(inside));
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(target, bytes)
+}
+
+/// Builds PID 1 of every guest. It is an m64 program whatever ABI is tested: the kernel is.
+pub async fn agent(shop: &Workshop<'_>, project: &Project) -> Result<GuestProgram, Trouble> {
+    guest_program(shop, project, "agent", Abi::M64).await
+}
+
+/// Builds the tool's own probe for one ABI.
+pub async fn probe(shop: &Workshop<'_>, project: &Project, abi: Abi) -> Result<GuestProgram, Trouble> {
+    guest_program(shop, project, "probe", abi).await
+}
+
+/// Compiles `guest/NAME/*.c` into one static program.
+async fn guest_program(
+    shop: &Workshop<'_>,
+    project: &Project,
+    name: &str,
+    abi: Abi,
+) -> Result<GuestProgram, Trouble> {
+    let guest = project.root().join("guest");
+    let mut sources = Vec::new();
+    let mut key = KeyBuilder::new("guest").input("name", name).input("abi", abi.name());
+    for folder in [guest.join(name), guest.join("include")] {
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(&folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+        paths.sort();
+        for path in paths {
+            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+            if matches!(extension, "c" | "h") {
+                key = key.input(&path.file_name().unwrap_or_default().to_string_lossy(), fs::read(&path)?);
+            }
+            if extension == "c" {
+                sources.push(path);
+            }
+        }
+    }
+    let key = key.input("compiler", &shop.compiler).finish();
+    if let Some(entry) = shop.store.find(shop.ctx, "guest", &key)? {
+        return Ok(GuestProgram { key, path: entry.path.join(name) });
+    }
+    let made = shop.store.scratch("guest-")?;
+    let binary = made.path().join(name);
+    let compile = Cmd::new(compiler(abi)?)
+        .arg(abi.flag())
+        .args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-s"])
+        .args(["-ffile-prefix-map=/=", "-Wl,--build-id=none"])
+        .arg("-I")
+        .arg(guest.join("include"))
+        .arg("-o")
+        .arg(&binary)
+        .args(&sources);
+    if let Err(error) = compile.output(shop.ctx).await {
+        let ProcessError::Failed { stderr, .. } = &error else { return Err(error.into()) };
+        let log = shop.log(&format!("guest.{name}.{abi}"));
+        fs::write(&log, stderr)?;
+        let what = format!("guest/{name} ({})", abi.flag());
+        return Err(Cause::BuildFailed {
+            what,
+            first_error: first_error(stderr),
+            log: log.display().to_string(),
+        }
+        .into());
+    }
+    let proved = elf::prove(&fs::read(&binary)?, abi);
+    proved.map_err(|found| Cause::WrongElf { abi, program: name.to_owned(), found })?;
+    let entry = shop.store.publish("guest", &key, made)?;
+    Ok(GuestProgram { key, path: entry.path.join(name) })
+}
+
+/// The compiler for an ABI, as the `cc` crate finds it. Its flags are not taken: they come from
+/// variables of the caller's environment too, and nothing of that may get into a binary.
+fn compiler(abi: Abi) -> Result<PathBuf, Trouble> {
+    let mut build = cc::Build::new();
+    build.compiler("gcc").target(abi.triple()).host(Abi::M64.triple()).opt_level(2).cargo_metadata(false);
+    let tool = build.try_get_compiler().map_err(|error| Cause::Harness { detail: error.to_string() })?;
+    Ok(tool.path().to_owned())
+}

@@ -1,0 +1,173 @@
+//! A series, applied strictly in order and without fuzz, to copies of the files that it touches.
+//!
+//! The result is an [`Overlay`]: the files in which the patched tree differs from the pristine
+//! one. No tree is needed to make it, and a patch that does not apply leaves nothing behind. The
+//! applying is `git apply`'s; what is ours is the inspection before it (nothing outside the tree,
+//! no links, no submodules) and the words when it fails.
+
+pub mod inspect;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::source::Pristine;
+use super::{Trouble, Workshop};
+use crate::model::Cause;
+use crate::plan::files::read_patch;
+use crate::process::{Cmd, ProcessError};
+use crate::store::Hash;
+use inspect::Inspected;
+
+/// What a file of the patched tree is where it differs from the pristine one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file with these bytes.
+    File {
+        /// All of it.
+        bytes: Vec<u8>,
+        /// Mode 755, otherwise 644.
+        executable: bool,
+    },
+    /// The series removes it.
+    Deleted,
+}
+
+/// A series as its effect on a pristine tree.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    files: BTreeMap<String, Content>,
+    /// The hash of each patch's bytes, in order: what the keys of the cache see.
+    patches: Vec<Hash>,
+}
+
+impl Overlay {
+    /// No series.
+    pub fn none() -> Overlay {
+        Overlay::default()
+    }
+
+    /// The files that differ.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.files.iter().map(|(path, content)| (path.as_str(), content))
+    }
+
+    /// The content of one, if it differs.
+    pub fn get(&self, path: &str) -> Option<&Content> {
+        self.files.get(path)
+    }
+
+    /// Reads a text file of the patched tree.
+    pub fn read(&self, pristine: &Pristine, path: &str) -> Option<String> {
+        match self.files.get(path) {
+            Some(Content::File { bytes, .. }) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Some(Content::Deleted) => None,
+            None => pristine.read(path),
+        }
+    }
+
+    /// The identity of the series for a key.
+    pub fn identity(&self) -> String {
+        self.patches.iter().map(Hash::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Applies `patches` to `pristine`.
+pub async fn apply(
+    shop: &Workshop<'_>,
+    pristine: &Pristine,
+    patches: &[PathBuf],
+) -> Result<Overlay, Trouble> {
+    let scratch = shop.store.scratch("series-")?;
+    let tree = scratch.path().join("tree");
+    fs::create_dir(&tree)?;
+    let mut touched: BTreeMap<String, ()> = BTreeMap::new();
+    let mut hashes = Vec::new();
+    for (index, path) in patches.iter().enumerate() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let label = format!("patch {}/{} ({name})", index + 1, patches.len());
+        let failed =
+            |detail: String| Trouble::from(Cause::PatchFailed { detail: format!("{label}: {detail}") });
+        let text = read_patch(path).map_err(|error| failed(error.to_string()))?;
+        let inspected = inspect::inspect(&text).map_err(|error| failed(error.to_string()))?;
+        hashes.push(Hash::of(text.as_bytes()));
+        for file in inspected.paths() {
+            if touched.insert(file.to_owned(), ()).is_none() {
+                copy_in(pristine, &tree, file)?;
+            }
+        }
+        // The very bytes that were inspected and hashed are the ones that are applied.
+        let patch = scratch.path().join("patch");
+        fs::write(&patch, &text)?;
+        if let Err(error) = git_apply(&tree, &patch, &[]).output(shop.ctx).await {
+            let ProcessError::Failed { stderr, .. } = &error else { return Err(error.into()) };
+            let reverse = git_apply(&tree, &patch, &["--reverse", "--check"]).output(shop.ctx).await;
+            return Err(failed(explain(stderr, &inspected, reverse.is_ok())));
+        }
+    }
+    let mut files = BTreeMap::new();
+    for path in touched.into_keys() {
+        let patched = tree.join(&path);
+        let content = match fs::read(&patched) {
+            Ok(bytes) => {
+                let executable = fs::metadata(&patched)?.permissions().mode() & 0o100 != 0;
+                Content::File { bytes, executable }
+            }
+            Err(_) => Content::Deleted,
+        };
+        files.insert(path, content);
+    }
+    Ok(Overlay { files, patches: hashes })
+}
+
+fn copy_in(pristine: &Pristine, tree: &Path, file: &str) -> Result<(), Trouble> {
+    let (from, to) = (pristine.path.join(file), tree.join(file));
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match std::fs::symlink_metadata(&from) {
+        Ok(meta) if meta.is_file() => fs::copy(&from, &to).map(|_| ()).map_err(Trouble::from),
+        Ok(_) => {
+            let detail = format!("{file} is not a plain file in this tree");
+            Err(Cause::PatchFailed { detail }.into())
+        }
+        // A file that the patch creates, or one that it misses: git says which.
+        Err(_) => Ok(()),
+    }
+}
+
+/// `git apply` with no repository, no configuration and no fuzz.
+fn git_apply(tree: &Path, patch: &Path, args: &[&str]) -> Cmd {
+    Cmd::new("git")
+        .args(["-c", "core.hooksPath=/dev/null", "apply", "--whitespace=nowarn"])
+        .args(args)
+        .arg("--")
+        .arg(patch)
+        .dir(tree)
+        .env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree))
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+}
+
+/// git's words with the hunk named and a guess that helps.
+fn explain(stderr: &str, inspected: &Inspected, applied_already: bool) -> String {
+    let mut text = String::from("does not apply");
+    for line in stderr.lines().filter_map(|line| line.strip_prefix("error: ")).take(10) {
+        text.push_str("\n  ");
+        match line.strip_prefix("patch failed: ").and_then(|rest| rest.rsplit_once(':')) {
+            Some((file, at)) => {
+                text.push_str(&format!("{file}: line {at}"));
+                if let Some(hunk) = inspected.hunk_at(file, at.parse().unwrap_or(0)) {
+                    text.push_str(&format!(", hunk {} of {}: {}", hunk.number, hunk.of, hunk.header));
+                }
+            }
+            None => text.push_str(line),
+        }
+    }
+    if applied_already {
+        text.push_str("\n  the same change is in the tree already: is the series applied twice?");
+    }
+    text
+}

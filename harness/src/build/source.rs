@@ -1,0 +1,298 @@
+//! A kernel's source, unpacked once and kept pristine.
+//!
+//! Whatever it comes from, it ends as a folder in the cache that is named by its content and
+//! never written to. A digest over names, sizes and times says before each use whether somebody
+//! did write to it; then it is made again, said aloud.
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+
+use super::{StageTimer, Trouble, Workshop, cached, check_disk};
+use crate::limits;
+use crate::model::{Cause, Progress, RunEvent, Stage};
+use crate::plan::files::{Kernel, Source};
+use crate::plan::tools::debian_tarball;
+use crate::process::{Cmd, Stream};
+use crate::store::Hash;
+
+/// An untouched source tree.
+#[derive(Debug, Clone)]
+pub struct Pristine {
+    /// What it is, by content: the hash of the archive, the folder or the commit.
+    pub id: Hash,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// Finds or makes the pristine tree of a kernel.
+pub async fn pristine(shop: &Workshop<'_>, kernel: &Kernel) -> Result<Pristine, Trouble> {
+    let wrong = |detail: String| Trouble::from(Cause::Source { detail });
+    match &kernel.source {
+        Source::Debian(package) => {
+            let archive = debian_tarball(package.as_str());
+            let id = archive_id(shop, &archive, None)
+                .map_err(|e| wrong(format!("{e}; the package {package} has it")))?;
+            unpack(shop, kernel, id, &archive).await
+        }
+        Source::Tarball { path, sha256 } => {
+            let id = archive_id(shop, path, Some(sha256)).map_err(wrong)?;
+            unpack(shop, kernel, id, path).await
+        }
+        Source::Directory(path) => copy_folder(shop, kernel, path).await,
+        Source::Git { repository, revision } => from_git(shop, kernel, repository, revision).await,
+    }
+}
+
+/// The hash of an archive, remembered by its name, size and time; its published sum is checked.
+fn archive_id(shop: &Workshop<'_>, archive: &Path, sha256: Option<&str>) -> Result<Hash, String> {
+    let meta = fs::metadata(archive).map_err(|error| error.to_string())?;
+    let stamp = format!(
+        "archive:{}:{}:{}:{}:{}:{}",
+        archive.display(),
+        meta.len(),
+        meta.ino(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        sha256.unwrap_or_default()
+    );
+    let stamp = Hash::of(stamp.as_bytes());
+    if let Some(known) = shop.store.fact(&stamp) {
+        return Ok(Hash::of(known.as_bytes()));
+    }
+    let mut file = fs::File::open(archive).map_err(|error| error.to_string())?;
+    let (mut content, mut sum) = (blake3::Hasher::new(), Sha256::new());
+    let mut buf = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buf).map_err(|error| error.to_string())?;
+        if n == 0 {
+            break;
+        }
+        content.update(&buf[..n]);
+        if sha256.is_some() {
+            sum.update(&buf[..n]);
+        }
+    }
+    if let Some(expected) = sha256 {
+        let found: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if found != expected {
+            return Err(format!(
+                "{} has the SHA-256 {found}, and kernel.yaml says {expected}",
+                archive.display()
+            ));
+        }
+    }
+    let content = content.finalize().to_hex().to_string();
+    shop.store.remember(&stamp, &content).map_err(|error| error.to_string())?;
+    Ok(Hash::of(content.as_bytes()))
+}
+
+async fn unpack(shop: &Workshop<'_>, kernel: &Kernel, id: Hash, archive: &Path) -> Result<Pristine, Trouble> {
+    let extract = async |into: &Path| -> Result<(), Trouble> {
+        let mut files = 0u64;
+        let mut told = std::time::Instant::now();
+        // tar strips a leading `/`, refuses `..`, and makes links last, so that nothing is
+        // written through one.
+        let ended = Cmd::new("tar")
+            .args(["--extract", "--verbose", "--strip-components=1", "--no-same-owner"])
+            .arg("--file")
+            .arg(archive)
+            .arg("--directory")
+            .arg(into)
+            .deadline(limits::UNPACK_DEADLINE);
+        let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
+        let status = ended
+            .stream(shop.ctx, |stream, bytes| match stream {
+                Stream::Out => {
+                    files += bytes.iter().filter(|&&b| b == b'\n').count() as u64;
+                    if told.elapsed() >= limits::PROGRESS_EVERY {
+                        told = std::time::Instant::now();
+                        shop.ctx.events.send(RunEvent::StageProgress {
+                            stage: Stage::Unpack,
+                            what: kernel.name.to_string(),
+                            progress: Progress { done: files, total: None },
+                        });
+                    }
+                }
+                Stream::Err => words.push(bytes),
+            })
+            .await?;
+        if !status.success() {
+            let detail = format!("{} does not unpack: {}", archive.display(), words.text().trim());
+            return Err(Cause::Source { detail }.into());
+        }
+        Ok(())
+    };
+    make_tree(shop, kernel, id, extract).await
+}
+
+async fn copy_folder(shop: &Workshop<'_>, kernel: &Kernel, from: &Path) -> Result<Pristine, Trouble> {
+    let wrong = |detail: String| Trouble::from(Cause::Source { detail });
+    if !from.join("Kbuild").is_file() {
+        return Err(wrong(format!("{} is not a kernel tree: it has no Kbuild", from.display())));
+    }
+    // Names, sizes and times tell a tree that did not change; its content need not be read.
+    let id = Hash::of(format!("{}:{}", from.display(), tree_digest(from)?).as_bytes());
+    let copy = async |into: &Path| -> Result<(), Trouble> {
+        // `.git` is left out: nothing below may find a repository that is not its own.
+        Cmd::new("tar")
+            .args(["--create", "--exclude-vcs", "--file"])
+            .arg(into.with_extension("tar"))
+            .arg("--directory")
+            .arg(from)
+            .arg(".")
+            .deadline(limits::UNPACK_DEADLINE)
+            .output(shop.ctx)
+            .await?;
+        extract_plain(shop, &into.with_extension("tar"), into).await
+    };
+    make_tree(shop, kernel, id, copy).await
+}
+
+async fn from_git(
+    shop: &Workshop<'_>,
+    kernel: &Kernel,
+    repository: &str,
+    revision: &str,
+) -> Result<Pristine, Trouble> {
+    let wrong = |detail: String| Trouble::from(Cause::Source { detail });
+    let mirror = shop.store.place("git", Hash::of(repository.as_bytes()).as_str());
+    let _lock = shop.store.lock(shop.ctx, &format!("git-{}", Hash::of(repository.as_bytes()))).await?;
+    let git = |args: &[&str]| {
+        Cmd::new("git").arg("--git-dir").arg(&mirror).args(args).deadline(limits::UNPACK_DEADLINE)
+    };
+    if !mirror.join("HEAD").exists() {
+        git(&["init", "--quiet", "--bare"]).output(shop.ctx).await?;
+    }
+    let whole_id = revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit());
+    let known = |rev: String| async move {
+        let spec = format!("{rev}^{{commit}}");
+        let output =
+            git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &spec]).output(shop.ctx).await;
+        output.ok().map(|output| output.text().trim().to_owned())
+    };
+    let mut commit = if whole_id { known(revision.to_owned()).await } else { None };
+    if commit.is_none() {
+        let fetched =
+            git(&["fetch", "--quiet", "--no-tags", "--depth=1", "--", repository, revision]).output(shop.ctx);
+        fetched.await.map_err(|error| wrong(format!("{revision} of {repository}: {error}")))?;
+        commit = known("FETCH_HEAD".to_owned()).await;
+    }
+    let commit = commit.ok_or_else(|| wrong(format!("{repository} has no commit {revision}")))?;
+    let extract = async |into: &Path| -> Result<(), Trouble> {
+        let archive = into.with_extension("tar");
+        git(&["archive", "--format=tar", "--output"]).arg(&archive).arg(&commit).output(shop.ctx).await?;
+        extract_plain(shop, &archive, into).await
+    };
+    make_tree(shop, kernel, Hash::of(commit.as_bytes()), extract).await
+}
+
+async fn extract_plain(shop: &Workshop<'_>, archive: &Path, into: &Path) -> Result<(), Trouble> {
+    let tar = Cmd::new("tar").args(["--extract", "--no-same-owner", "--file"]).arg(archive);
+    tar.arg("--directory").arg(into).deadline(limits::UNPACK_DEADLINE).output(shop.ctx).await?;
+    fs::remove_file(archive)?;
+    Ok(())
+}
+
+/// Finds the tree in the cache, or fills a new one and publishes it by one rename.
+async fn make_tree(
+    shop: &Workshop<'_>,
+    kernel: &Kernel,
+    id: Hash,
+    fill: impl AsyncFn(&Path) -> Result<(), Trouble>,
+) -> Result<Pristine, Trouble> {
+    let what = kernel.name.to_string();
+    let place = shop.store.place("source", id.as_str());
+    let pristine = Pristine { id, path: place.join("tree") };
+    if place.join("digest").is_file() {
+        cached(&shop.ctx.events, Stage::Unpack, &what);
+        return Ok(pristine);
+    }
+    let _lock = shop.store.lock(shop.ctx, &format!("source-{}", pristine.id)).await?;
+    if place.join("digest").is_file() {
+        cached(&shop.ctx.events, Stage::Unpack, &what);
+        return Ok(pristine);
+    }
+    check_disk(shop.store.root())?;
+    let timer = StageTimer::start(&shop.ctx.events, Stage::Unpack, &what);
+    let scratch = shop.store.scratch("source-")?;
+    let tree = scratch.path().join("tree");
+    fs::create_dir(&tree)?;
+    let made = fill(&tree).await;
+    timer.end(made.is_ok());
+    made?;
+    if !tree.join("Kbuild").is_file() {
+        let detail = format!("what {what} unpacks to is not a kernel tree: it has no Kbuild at its top");
+        return Err(Cause::Source { detail }.into());
+    }
+    fs::write(scratch.path().join("digest"), tree_digest(&tree)?)?;
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::rename(scratch.keep(), &place)?;
+    Ok(pristine)
+}
+
+impl Pristine {
+    /// Makes sure that nobody wrote to the tree since it was unpacked. A tree that was written to
+    /// is set aside; the caller starts again.
+    pub fn verify(&self, shop: &Workshop<'_>) -> Result<(), Trouble> {
+        let place = self.path.parent().unwrap_or(&self.path);
+        let expected = fs::read_to_string(place.join("digest"))?;
+        if tree_digest(&self.path)? == expected {
+            return Ok(());
+        }
+        fs::remove_file(place.join("digest"))?;
+        let bad = shop.store.place("bad", &format!("source-{}-{}", self.id, std::process::id()));
+        fs::rename(place, &bad)?;
+        let detail = format!(
+            "the pristine source {} was written to; it was set aside as {} and the next run unpacks it again",
+            self.path.display(),
+            bad.display()
+        );
+        Err(Cause::Source { detail }.into())
+    }
+
+    /// Reads a text file of the tree; `None` when there is none.
+    pub fn read(&self, path: &str) -> Option<String> {
+        let file = std::fs::File::open(self.path.join(path)).ok()?;
+        let mut text = String::new();
+        file.take(limits::TREE_FILE_BYTES).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+}
+
+/// One hash over name, mode, size and time of everything in a tree, `.git` left out.
+fn tree_digest(tree: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut todo = vec![tree.to_owned()];
+    while let Some(folder) = todo.pop() {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        for name in names {
+            if name == ".git" {
+                continue;
+            }
+            let path = folder.join(&name);
+            let meta = fs::symlink_metadata(&path)?;
+            hasher.update(path.strip_prefix(tree).unwrap_or(&path).as_os_str().as_encoded_bytes());
+            hasher.update(&[0]);
+            hasher.update(&meta.mode().to_le_bytes());
+            if meta.is_dir() {
+                // Its own size and time are the file system's affair.
+                todo.push(path);
+                continue;
+            }
+            for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec()] {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}

@@ -1,0 +1,149 @@
+//! The work tree of a kernel: one stable path for source and objects, whatever leg is built.
+//!
+//! A build folder that is copied or moved does not stay incremental; one whose paths stay and whose
+//! unchanged files keep their times does. So each kernel has one work tree. Its source is made of
+//! hard links (or clones) of the pristine tree, and a series is selected by writing only those
+//! files whose content differs from what lies there. A file that changes is replaced, never
+//! written in place: the pristine tree may share its inode.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::series::{Content, Overlay};
+use super::source::Pristine;
+use super::{Trouble, Workshop, check_disk};
+use crate::limits;
+use crate::model::KernelName;
+use crate::process::{Cmd, Ctx};
+use crate::store::Lock;
+
+/// A work tree that this run has for itself.
+#[derive(Debug)]
+pub struct WorkTree {
+    /// The source, with a series selected.
+    pub src: PathBuf,
+    /// The objects (make's `O=`).
+    pub obj: PathBuf,
+    pristine: Pristine,
+    place: PathBuf,
+    _lock: Lock,
+}
+
+/// Locks the work tree of a kernel, and makes it if there is none.
+pub async fn open(
+    shop: &Workshop<'_>,
+    kernel: &KernelName,
+    pristine: &Pristine,
+) -> Result<WorkTree, Trouble> {
+    let name = format!("{kernel}-{}", &pristine.id.as_str()[..12]);
+    let lock = shop.store.lock(shop.ctx, &format!("tree-{name}")).await?;
+    pristine.verify(shop)?;
+    let place = shop.store.place("tree", &name);
+    let (src, obj) = (place.join("src"), place.join("obj"));
+    if !src.exists() {
+        check_disk(shop.store.root())?;
+        fs::create_dir_all(&place)?;
+        let scratch = shop.store.scratch("tree-")?;
+        let made = scratch.path().join("src");
+        link_or_copy(shop.ctx, &pristine.path, &made).await?;
+        fs::rename(&made, &src)?;
+    }
+    fs::create_dir_all(&obj)?;
+    Ok(WorkTree { src, obj, pristine: pristine.clone(), place, _lock: lock })
+}
+
+/// The cheapest that the file system can do: share blocks, share inodes, copy.
+async fn link_or_copy(ctx: &Ctx, from: &Path, to: &Path) -> Result<(), Trouble> {
+    let cp = |how: &[&str]| {
+        let cmd = Cmd::new("cp").arg("--archive").args(how).arg("--").arg(from).arg(to);
+        cmd.deadline(limits::UNPACK_DEADLINE)
+    };
+    for how in [&["--reflink=always"][..], &["--link"]] {
+        match cp(how).output(ctx).await {
+            Ok(_) => return Ok(()),
+            Err(crate::process::ProcessError::Failed { .. }) => {
+                let _ = fs::remove_dir_all(to);
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    cp(&[]).output(ctx).await?;
+    Ok(())
+}
+
+impl WorkTree {
+    /// Makes the source what pristine tree and overlay say; returns how many files changed.
+    ///
+    /// The list of files that may deviate is written before the first of them is touched, so that
+    /// a run that is killed in here leaves nothing that the next one does not look at.
+    pub fn select(&self, overlay: &Overlay) -> Result<usize, Trouble> {
+        let list = self.place.join("deviating");
+        let before: BTreeSet<String> = match std::fs::read_to_string(&list) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let after: BTreeSet<String> = overlay.files().map(|(path, _)| path.to_owned()).collect();
+        let either: BTreeSet<&String> = before.union(&after).collect();
+        write_list(&list, either.iter().map(|path| path.as_str()))?;
+        let mut changed = 0;
+        for path in either {
+            changed += usize::from(self.put(path, overlay.get(path))?);
+        }
+        write_list(&list, after.iter().map(String::as_str))?;
+        Ok(changed)
+    }
+
+    /// Gives one file the content it must have; says whether that was a change.
+    fn put(&self, path: &str, content: Option<&Content>) -> Result<bool, Trouble> {
+        let target = self.src.join(path);
+        let wanted = match content {
+            Some(Content::File { bytes, executable }) => Some((bytes.clone(), *executable)),
+            Some(Content::Deleted) => None,
+            None => read_with_mode(&self.pristine.path.join(path))?,
+        };
+        if read_with_mode(&target)? == wanted {
+            return Ok(false);
+        }
+        let Some((bytes, executable)) = wanted else {
+            fs::remove_file(&target)?;
+            // A folder that only the series had would confuse what looks for folders.
+            let mut folder = target.parent();
+            while let Some(path) = folder.filter(|path| *path != self.src) {
+                if std::fs::remove_dir(path).is_err() {
+                    break;
+                }
+                folder = path.parent();
+            }
+            return Ok(true);
+        };
+        let parent = target.parent().unwrap_or(&self.src);
+        fs::create_dir_all(parent)?;
+        let mut file = tempfile::NamedTempFile::new_in(parent)?;
+        file.write_all(&bytes)?;
+        let mode = if executable { 0o755 } else { 0o644 };
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.persist(&target).map_err(|error| error.error)?;
+        Ok(true)
+    }
+}
+
+fn write_list<'a>(path: &Path, names: impl Iterator<Item = &'a str>) -> std::io::Result<()> {
+    let text: String = names.flat_map(|name| [name, "\n"]).collect();
+    crate::store::write_atomic(path, text.as_bytes())
+}
+
+fn read_with_mode(path: &Path) -> std::io::Result<Option<(Vec<u8>, bool)>> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let executable = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
+            Ok(Some((bytes, executable)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

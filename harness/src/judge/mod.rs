@@ -1,0 +1,11 @@
+//! From what was seen to a verdict. Pure: knows no process and no clock.
+//!
+//! [`watch`] is the state machine over everything that can happen to a guest; it ends with
+//! [`watch::Evidence`]. [`verdict`] weighs that. [`ktap`] and [`console`] read the two kinds of
+//! text, [`divergence`] says where the ABIs disagree.
+
+pub mod console;
+pub mod divergence;
+pub mod ktap;
+pub mod verdict;
+pub mod watch;

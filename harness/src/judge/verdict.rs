@@ -1,0 +1,525 @@
+//! The verdict of a cell: all causes that the evidence gives, in the order of their weight.
+//!
+//! The first cause decides. A pass is what is left when none applies, and each step that could
+//! lack evidence gives a cause of its own: there is no way to a pass around them.
+
+use std::fmt::Write;
+
+use super::console::{Finding, Kind};
+use super::ktap::{self, Status};
+use super::watch::{Abort, Evidence, RunEvidence};
+use crate::model::{
+    Abi, CaseResult, Cause, Door, FaultSummary, Judged, Leg, Outcome, RunEnd, Trace, Verdict,
+};
+
+/// What a run of the plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its report decides.
+    Judged,
+    /// The same program under ptrace: only whether it entered the syscall counts.
+    Traced,
+    /// The tool's probe on a patched kernel: is there anything behind the number?
+    Wired,
+    /// What a selftest says on a control leg: written down, not weighed.
+    Recorded,
+}
+
+/// One run of the plan, as the judge needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedRun {
+    /// What it is for.
+    pub role: Role,
+    /// The program's file name.
+    pub program: String,
+    /// Its deadline.
+    pub deadline_ms: u64,
+}
+
+/// What a cell was to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// The leg.
+    pub leg: Leg,
+    /// The ABI.
+    pub abi: Abi,
+    /// The syscall's number by that ABI, without the x32 bit.
+    pub number: u32,
+    /// The table in which its entry belongs.
+    pub table: &'static str,
+    /// The runs, in the plan's order.
+    pub runs: Vec<ExpectedRun>,
+}
+
+impl Expectation {
+    /// What the kernel sees when the syscall is made by this ABI.
+    pub fn door(&self) -> Door {
+        self.abi.door(self.number)
+    }
+}
+
+/// What a selftest said where it is not weighed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The program.
+    pub program: String,
+    /// How it ended, in words.
+    pub outcome: String,
+    /// Its cases.
+    pub cases: Vec<CaseResult>,
+}
+
+/// How often the syscall was entered, by the door it should be entered by and by the others.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Entry {
+    /// `AUDIT_ARCH_*`, as the kernel saw it.
+    pub arch: u32,
+    /// The number as the kernel saw it, the x32 bit included.
+    pub nr: u32,
+    /// The ABI whose door this is.
+    pub abi: Abi,
+    /// How often.
+    pub count: u64,
+}
+
+/// Weighs the evidence of a cell.
+pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
+    let mut causes = Vec::new();
+    machine(expected, seen, &mut causes);
+    let mut cases = Vec::new();
+    let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
+    let many = judged.len() > 1;
+    for (expected_run, run) in &judged {
+        let report = ktap::parse(&run.stdout, ktap::Limits::default());
+        cases.extend(case_results(&report, many.then_some(expected_run.program.as_str())));
+    }
+    wired(expected, seen, &mut causes);
+    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+        outcome(expected_run, run, seen, &mut causes);
+    }
+    for (expected_run, run) in &judged {
+        report(expected, expected_run, run, &mut causes);
+    }
+    entered(expected, seen, &mut causes);
+    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+        tainted(expected_run, run, &mut causes);
+    }
+    // Skips weigh least: they only say that nothing was seen.
+    let (skips, mut causes): (Vec<_>, Vec<_>) =
+        causes.into_iter().partition(|cause| cause.verdict() == Verdict::Skip);
+    causes.extend(skips);
+    let mut causes = causes.into_iter();
+    let cause = causes.next();
+    let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
+    // The last line of defence, should a step above ever forget a case.
+    if verdict == Verdict::Pass && cases.is_empty() {
+        let detail = "it reported no case at all".to_owned();
+        let program = "the cell".to_owned();
+        return Judged::without_run(Cause::NoReport { program, detail });
+    }
+    Judged { verdict, cause, also: causes.collect(), cases }
+}
+
+/// How often the syscall was entered in the traced runs, by each ABI's door.
+pub fn entries(expected: &Expectation, seen: &Evidence) -> Vec<Entry> {
+    let traces: Vec<&Trace> = traces(expected, seen).collect();
+    if traces.is_empty() {
+        return Vec::new();
+    }
+    let entry = |abi: Abi| {
+        let door = abi.door(expected.number);
+        Entry { arch: door.arch, nr: door.nr, abi, count: entered_by(door, &traces) }
+    };
+    Abi::ALL.into_iter().map(entry).collect()
+}
+
+fn traces<'a>(expected: &'a Expectation, seen: &'a Evidence) -> impl Iterator<Item = &'a Trace> {
+    runs(expected, seen, Role::Traced).filter_map(|(_, run)| run.end.as_ref()?.trace.as_ref())
+}
+
+fn entered_by(door: Door, traces: &[&Trace]) -> u64 {
+    let entries = traces.iter().flat_map(|trace| &trace.entries);
+    entries.filter(|entry| entry.door == door).map(|entry| entry.count).sum()
+}
+
+/// What the selftest said on a control leg.
+pub fn recorded(expected: &Expectation, seen: &Evidence) -> Vec<Recorded> {
+    let record = |(run, evidence): (&ExpectedRun, &RunEvidence)| Recorded {
+        program: run.program.clone(),
+        outcome: match &evidence.end {
+            Some(end) => in_words(end.outcome),
+            None => "did not end".to_owned(),
+        },
+        cases: case_results(&ktap::parse(&evidence.stdout, ktap::Limits::default()), None),
+    };
+    runs(expected, seen, Role::Recorded).map(record).collect()
+}
+
+fn runs<'a>(
+    expected: &'a Expectation,
+    seen: &'a Evidence,
+    role: Role,
+) -> impl Iterator<Item = (&'a ExpectedRun, &'a RunEvidence)> {
+    expected.runs.iter().zip(&seen.runs).filter(move |(run, _)| run.role == role)
+}
+
+fn summary(finding: &Finding) -> FaultSummary {
+    let mut title = finding.title.clone();
+    if let Some(frame) = finding.frame.as_deref().filter(|frame| !title.contains(*frame)) {
+        let _ = write!(title, " in {frame}");
+    }
+    FaultSummary { kind: finding.kind.as_str().to_owned(), title, line: finding.line }
+}
+
+/// What became of the machine as a whole.
+fn machine(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    if let Some(Abort::Stop(signal)) = &seen.abort {
+        causes.push(Cause::Interrupted { signal: (*signal).to_owned() });
+    }
+    if let Some(finding) = seen.finding(Kind::NoInit) {
+        causes.push(Cause::NoInit { detail: finding.title.clone() });
+    }
+    if seen.hello.is_none()
+        && let Some(finding) = seen.finding(Kind::TscLost)
+    {
+        causes.push(Cause::LostBoot { detail: finding.title.clone() });
+    }
+    let panic = seen.findings.iter().find(|f| matches!(f.kind, Kind::Panic | Kind::InitDied));
+    let first = seen.kernel_fault();
+    if let Some(panic) = panic {
+        // An oops or a lockup that led to the panic says more than the panic does.
+        match first.filter(|f| f.line < panic.line) {
+            Some(fault) => {
+                causes.push(Cause::KernelFault { fault: summary(fault) });
+                causes.push(Cause::Panic { fault: summary(panic) });
+            }
+            None => causes.push(Cause::Panic { fault: summary(panic) }),
+        }
+    }
+    if let Some(Abort::Stall { silent }) = seen.abort {
+        let silent_ms = silent.as_millis() as u64;
+        causes.push(Cause::Hang { silent_ms, fault: first.map(summary) });
+    } else if let (None, Some(fault)) = (panic, first) {
+        causes.push(Cause::KernelFault { fault: summary(fault) });
+    }
+    match &seen.abort {
+        Some(Abort::TooMuch { stream, limit_bytes }) => {
+            causes.push(Cause::OutputLimit { stream: (*stream).to_owned(), limit_bytes: *limit_bytes });
+        }
+        Some(Abort::Boot { waited }) => causes.push(Cause::BootHang {
+            waited_ms: waited.as_millis() as u64,
+            last_line: seen.last_line.clone(),
+        }),
+        Some(Abort::PowerOff) => {
+            causes.push(Cause::Hang { silent_ms: 0, fault: None });
+        }
+        _ => {}
+    }
+    if let Some(reason) = &seen.refused {
+        causes.push(Cause::AgentRefused { detail: reason.clone() });
+    }
+    match &seen.bad_frame {
+        // A second hello is the same agent in a machine that has started again.
+        Some(("second-hello", _)) => causes.push(Cause::Reset),
+        Some((_, text)) => causes.push(Cause::BadFrames { detail: text.clone() }),
+        None => {}
+    }
+    let unexpected = seen.abort.is_none() && seen.bye.is_none() && seen.refused.is_none();
+    if unexpected {
+        causes.push(without_bye(seen));
+    }
+    if let (Some((how, false, stderr)), None, true) = (&seen.exit, &seen.abort, seen.bye.is_some()) {
+        causes.push(Cause::LostVm { detail: format!("after bye, QEMU {how}{}", words(stderr)) });
+    }
+    if seen.exit.is_none() {
+        causes.push(Cause::Harness { detail: "the guest was judged before it had ended".to_owned() });
+    }
+    let complete = expected.runs.len() == seen.runs.len() && seen.runs.iter().all(|run| run.end.is_some());
+    if !complete && causes.is_empty() {
+        let detail = "the agent said bye before all programs had ended".to_owned();
+        causes.push(Cause::NoReport { program: "the agent".to_owned(), detail });
+    }
+}
+
+/// A machine that ended by itself without the agent's bye.
+fn without_bye(seen: &Evidence) -> Cause {
+    if let Some(words) = &seen.agent_words {
+        return Cause::AgentRefused { detail: words.clone() };
+    }
+    match &seen.shutdown {
+        Some((true, reason)) if reason == "guest-shutdown" => Cause::EarlyPowerOff,
+        Some((true, _)) => Cause::Reset,
+        _ => {
+            let (how, stderr) = match &seen.exit {
+                Some((how, _, stderr)) => (how.as_str(), stderr.as_str()),
+                None => ("did not end", ""),
+            };
+            Cause::LostVm { detail: format!("QEMU {how}{}", words(stderr)) }
+        }
+    }
+}
+
+fn words(stderr: &str) -> String {
+    let line = stderr.lines().rev().find(|line| !line.trim().is_empty());
+    line.map(|line| format!(": {}", super::console::sanitize(line.as_bytes()))).unwrap_or_default()
+}
+
+/// How a program ended.
+fn outcome(expected: &ExpectedRun, run: &RunEvidence, seen: &Evidence, causes: &mut Vec<Cause>) {
+    let program = expected.program.clone();
+    let Some(end) = &run.end else { return };
+    match end.outcome {
+        // A process that SIGKILL does not end is the kernel's doing, whatever the run was for.
+        Outcome::Stuck => causes.push(Cause::TestStuck { program }),
+        _ if expected.role != Role::Judged => {}
+        Outcome::Exit { .. } => {}
+        Outcome::Timeout { .. } => {
+            causes.push(Cause::TestTimeout { program, deadline_ms: expected.deadline_ms })
+        }
+        Outcome::NoExec { errno } => {
+            let hint = match errno {
+                8 => ": the kernel does not know this binary format: is the ABI switched off at boot?",
+                2 => ": no such file, or no dynamic loader for it",
+                _ => "",
+            };
+            causes.push(Cause::NoExec { program, errno: i32::from(errno), hint: hint.to_owned() });
+        }
+        Outcome::Untraced { .. } => {}
+        Outcome::Signal { signal } => {
+            let mut name = signal_name(signal).to_owned();
+            if signal == 9 && seen.finding(Kind::OutOfMemory).is_some() {
+                name.push_str(", by the OOM killer");
+            }
+            causes.push(Cause::TestSignalled { program, signal: i32::from(signal), signal_name: name });
+        }
+    }
+}
+
+/// What a judged program reported.
+fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes: &mut Vec<Cause>) {
+    let Some(end) = &seen.end else { return };
+    let report = ktap::parse(&seen.stdout, ktap::Limits::default());
+    let program = run.program.clone();
+    let leaves: Vec<_> = report.leaves().collect();
+    let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
+    let total = leaves.len() as u64;
+    if let Some(first) = bad.first() {
+        let said = first.case.message.as_deref().map(|m| format!(" ({})", one_line(m))).unwrap_or_default();
+        causes.push(match expected.leg.is_control() {
+            true => Cause::NotAbsent {
+                abi: expected.abi,
+                number: expected.number,
+                door: expected.door(),
+                said: format!("{}{said}", first.name),
+            },
+            false => {
+                Cause::CaseFailed { failed: bad.len() as u64, total, first: format!("{}{said}", first.name) }
+            }
+        });
+    }
+    if !report.is_complete() {
+        let detail = incomplete(&report, seen);
+        let nothing = report.cases.is_empty() && report.plan.is_none();
+        causes.push(match nothing {
+            true => Cause::NoReport { program, detail },
+            false => Cause::PlanMismatch { program, detail },
+        });
+        return;
+    }
+    if let Some(reason) = &report.skip_all {
+        let reason = if reason.is_empty() { "it gave no reason".to_owned() } else { one_line(reason) };
+        causes.push(Cause::Skipped { reason });
+        return;
+    }
+    let skipped: Vec<_> =
+        leaves.iter().filter(|leaf| case_verdict(leaf.case.status) == Verdict::Skip).collect();
+    if let Some(first) = skipped.first() {
+        let said = first.case.message.as_deref().map(|m| format!(" ({})", one_line(m))).unwrap_or_default();
+        causes.push(Cause::CasesSkipped {
+            skipped: skipped.len() as u64,
+            total,
+            first: format!("{}{said}", first.name),
+        });
+    }
+    let code = match end.outcome {
+        Outcome::Exit { code } => i32::from(code),
+        _ => return,
+    };
+    // 4 is KSFT_SKIP: a program may say it beside cases that say the same.
+    let says_skip = code == 4 && !skipped.is_empty();
+    if bad.is_empty() && code != 0 && !says_skip {
+        causes.push(Cause::ExitStatus { program, code });
+    } else if !bad.is_empty() && code == 0 {
+        let detail = "cases failed, and yet it exited with status 0".to_owned();
+        causes.push(Cause::PlanMismatch { program, detail });
+    }
+}
+
+fn incomplete(report: &ktap::Report, run: &RunEvidence) -> String {
+    if let Some(reason) = &report.bail {
+        return format!("it bailed out: {}", one_line(reason));
+    }
+    let fatal: Vec<String> =
+        report.problems.iter().filter(|p| p.is_fatal()).map(ToString::to_string).collect();
+    if !fatal.is_empty() {
+        return fatal.join("; ");
+    }
+    if report.cases.is_empty() {
+        let said = super::console::tail(&[&run.stdout[..], &run.stderr[..]].concat(), 1).join("");
+        return if said.is_empty() { "it said nothing".to_owned() } else { format!("it said only {said:?}") };
+    }
+    format!("{} cases and no plan", report.cases.len())
+}
+
+/// On a patched leg: the tool's own call of the number.
+fn wired(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    for (_, run) in runs(expected, seen, Role::Wired) {
+        let Some(end) = &run.end else { continue };
+        let report = ktap::parse(&run.stdout, ktap::Limits::default());
+        // The probe exits with 1 for one reason alone. A call that kills or blocks is wired.
+        let absent = end.outcome == Outcome::Exit { code: 1 } && report.counts().not_ok > 0;
+        if absent {
+            let (abi, number, table) = (expected.abi, expected.number, expected.table.to_owned());
+            causes.push(Cause::NotWired { abi, number, door: expected.door(), table });
+        }
+    }
+}
+
+/// On a patched leg: the proof that the selftest made the call by this ABI's door.
+fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    if expected.leg.is_control() {
+        return;
+    }
+    let traced: Vec<_> = runs(expected, seen, Role::Traced).collect();
+    if traced.is_empty() {
+        let detail = "the plan had no traced run".to_owned();
+        causes.push(Cause::NoProof { detail });
+        return;
+    }
+    let ends: Vec<&RunEnd> = traced.iter().filter_map(|(_, run)| run.end.as_ref()).collect();
+    if ends.len() < traced.len() {
+        // Whatever ended the machine is a cause already.
+        causes.push(Cause::NoProof { detail: "the traced run did not end".to_owned() });
+        return;
+    }
+    let door = expected.door();
+    let traces: Vec<&Trace> = traces(expected, seen).collect();
+    if entered_by(door, &traces) > 0 {
+        return;
+    }
+    if let Some(errno) = ends.iter().find_map(|end| match end.outcome {
+        Outcome::Untraced { errno } => Some(errno),
+        _ => None,
+    }) {
+        causes.push(Cause::NoProof { detail: format!("the selftest could not be traced (errno {errno})") });
+        return;
+    }
+    let others = entries(expected, seen).into_iter().filter(|e| e.count > 0);
+    let others: Vec<String> = others.map(|e| format!("{} times by the {} door", e.count, e.abi)).collect();
+    let detail =
+        if others.is_empty() { String::new() } else { format!("; it was entered {}", others.join(" and ")) };
+    causes.push(Cause::NotEntered { abi: expected.abi, door, detail });
+}
+
+/// Whether the kernel came out of a run with more taint than it went in.
+fn tainted(expected: &ExpectedRun, run: &RunEvidence, causes: &mut Vec<Cause>) {
+    let Some(end) = &run.end else { return };
+    let (before, after) = (end.tainted_before, end.tainted_after);
+    let new = after & !before;
+    if new != 0 {
+        let program = expected.program.clone();
+        causes.push(Cause::Tainted { program, before, after, flags: taint_flags(new) });
+    }
+}
+
+/// The letters of `/proc/sys/kernel/tainted`, by bit.
+const TAINT_LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";
+
+fn taint_flags(bits: u64) -> String {
+    let letter = |bit: usize| match TAINT_LETTERS.get(bit) {
+        Some(letter) => char::from(*letter).to_string(),
+        None => format!("bit {bit}"),
+    };
+    (0..64).filter(|bit| bits & (1 << bit) != 0).map(letter).collect::<Vec<_>>().join("")
+}
+
+fn case_verdict(status: Status) -> Verdict {
+    match status {
+        Status::Ok => Verdict::Pass,
+        // What is expected to fail shows nothing, whichever way it went.
+        Status::Skip | Status::Todo | Status::Xfail => Verdict::Skip,
+        Status::NotOk | Status::Xpass | Status::Timeout | Status::Missing => Verdict::Fail,
+        Status::Error => Verdict::Error,
+    }
+}
+
+fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<CaseResult> {
+    let leaf = |leaf: ktap::Leaf<'_>| CaseResult {
+        name: match program {
+            Some(program) => format!("{program}/{}", leaf.name),
+            None => leaf.name.clone(),
+        },
+        verdict: case_verdict(leaf.case.status),
+        message: leaf.case.message.clone(),
+    };
+    report.leaves().map(leaf).collect()
+}
+
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let joined: String = lines.collect::<Vec<_>>().join("; ").chars().take(200).collect();
+    super::console::sanitize(joined.as_bytes())
+}
+
+fn in_words(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Exit { code } => format!("exited with status {code}"),
+        Outcome::Signal { signal } => format!("killed by {}", signal_name(signal)),
+        Outcome::Timeout { .. } => "did not end in time".to_owned(),
+        Outcome::NoExec { errno } => format!("could not be executed (errno {errno})"),
+        Outcome::Stuck => "could not be killed".to_owned(),
+        Outcome::Untraced { errno } => format!("could not be traced (errno {errno})"),
+    }
+}
+
+/// A signal's name, for the numbers of x86.
+pub fn signal_name(signal: u8) -> &'static str {
+    const NAMES: [&str; 32] = [
+        "?",
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS: a bad system call",
+    ];
+    NAMES.get(usize::from(signal)).copied().unwrap_or("a real-time signal")
+}
+
+#[cfg(test)]
+mod tests;

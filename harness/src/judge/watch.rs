@@ -1,0 +1,392 @@
+//! The life of one guest as a state machine: events with their times in, actions and evidence out.
+//!
+//! It decides when to send the plan, when to stop waiting, and what was seen; it does not decide
+//! what that means (see [`super::verdict`]). Time is an argument: the time since QEMU was spawned.
+//!
+//! ```text
+//! booting ──hello──► running ──bye──► leaving ──exit──► over
+//!    └─ deadline        └─ stall         └─ deadline
+//! ```
+
+use std::time::Duration;
+
+use super::console::{Finding, Kind, Scanner, sanitize};
+use crate::limits;
+use crate::model::{GuestMessage, Hello, RunEnd, Stream};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// Bytes of the kernel's console.
+    Console(&'a [u8]),
+    /// A frame of the agent's, decoded.
+    Message(GuestMessage),
+    /// The agent's stream broke the rules; nothing after it counts.
+    BadFrame {
+        /// The name of the violation (`second-hello`, `crc`, …).
+        name: &'static str,
+        /// In words, with the offset.
+        text: String,
+    },
+    /// QEMU said why the machine stops.
+    Shutdown {
+        /// Whether the guest did it itself.
+        by_guest: bool,
+        /// QEMU's word (`guest-shutdown`, `guest-reset`, `guest-panic`, …).
+        reason: String,
+    },
+    /// A stream grew beyond its limit.
+    TooMuch {
+        /// Which one.
+        stream: &'static str,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// QEMU has ended and all its streams were read to their ends.
+    Exit {
+        /// How, in words.
+        how: String,
+        /// Whether it was status 0.
+        success: bool,
+        /// The last of what QEMU itself complained of.
+        stderr: String,
+    },
+    /// Nothing but time.
+    Tick,
+    /// The user wants it to end.
+    Stop(&'static str),
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send the plan to the agent.
+    SendPlan,
+    /// Tell the agent that its bye has arrived.
+    SendClose,
+    /// End QEMU.
+    EndVm,
+}
+
+/// Why the harness ended a guest, if it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Abort {
+    /// No hello in time.
+    Boot {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// No frame for too long in the middle of the plan.
+    Stall {
+        /// Since when nothing was heard.
+        silent: Duration,
+    },
+    /// A panicked machine that did not reset.
+    Panicked,
+    /// The machine did not go off after bye.
+    PowerOff,
+    /// A stream grew beyond its limit.
+    TooMuch {
+        /// Which one.
+        stream: &'static str,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The agent's stream was no good any more.
+    BadFrames,
+    /// The user.
+    Stop(&'static str),
+}
+
+/// What is known of one run of a program.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunEvidence {
+    /// The agent said that it began.
+    pub started: bool,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+    /// How it ended.
+    pub end: Option<RunEnd>,
+}
+
+/// Everything that was seen of a guest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// The agent's first words, and when they came.
+    pub hello: Option<(Duration, Hello)>,
+    /// The runs of the plan.
+    pub runs: Vec<RunEvidence>,
+    /// The agent would not do what it was asked.
+    pub refused: Option<String>,
+    /// When a sound bye came.
+    pub bye: Option<Duration>,
+    /// The first violation in the agent's stream: its name, and in words.
+    pub bad_frame: Option<(&'static str, String)>,
+    /// What the kernel said was wrong.
+    pub findings: Vec<Finding>,
+    /// The last line of the console that is not blank, escaped.
+    pub last_line: String,
+    /// What the agent said on the console.
+    pub agent_words: Option<String>,
+    /// Why QEMU said the machine stopped: by the guest, and QEMU's word.
+    pub shutdown: Option<(bool, String)>,
+    /// How QEMU ended, whether with status 0, and its complaints.
+    pub exit: Option<(String, bool, String)>,
+    /// Why the harness ended it, if it did.
+    pub abort: Option<Abort>,
+    /// When QEMU's end was seen.
+    pub over_at: Duration,
+}
+
+impl Evidence {
+    /// The first finding of a kind that is the kernel's fault.
+    pub fn kernel_fault(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.is_kernel_fault())
+    }
+
+    /// The first finding of this kind.
+    pub fn finding(&self, kind: Kind) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.kind == kind)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Booting,
+    Running,
+    Leaving {
+        since: Duration,
+    },
+    /// The harness has asked for QEMU's end.
+    Ending,
+    Over,
+}
+
+/// How long each phase may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From spawn to hello.
+    pub boot: Duration,
+    /// Between two frames of a running plan.
+    pub stall: Duration,
+    /// From bye to QEMU's end.
+    pub power_off: Duration,
+    /// From a panic to QEMU's end.
+    pub panic_drain: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            boot: limits::BOOT_DEADLINE,
+            stall: limits::STALL,
+            power_off: limits::POWER_OFF_DEADLINE,
+            panic_drain: limits::PANIC_DRAIN,
+        }
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Watch {
+    deadlines: Deadlines,
+    phase: Phase,
+    scanner: Scanner,
+    line: Vec<u8>,
+    heard: Duration,
+    panicked: Option<Duration>,
+    tsc_lost: Option<Duration>,
+    evidence: Evidence,
+}
+
+/// The agent's mark on the console.
+const AGENT_MARK: &str = "abimatrix-agent: ";
+
+impl Watch {
+    /// A guest that was spawned this instant, with a plan of `runs` runs.
+    pub fn new(runs: usize, deadlines: Deadlines) -> Watch {
+        Watch {
+            deadlines,
+            phase: Phase::Booting,
+            scanner: Scanner::new(),
+            line: Vec::new(),
+            heard: Duration::ZERO,
+            panicked: None,
+            tsc_lost: None,
+            evidence: Evidence { runs: vec![RunEvidence::default(); runs], ..Evidence::default() },
+        }
+    }
+
+    /// Whether QEMU has ended and nothing more can come.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Takes one event.
+    pub fn step(&mut self, now: Duration, event: Event<'_>) -> Option<Action> {
+        if self.phase == Phase::Over {
+            return None;
+        }
+        let action = match event {
+            Event::Console(bytes) => {
+                self.console(now, bytes);
+                None
+            }
+            Event::Message(message) => self.message(now, message),
+            Event::BadFrame { name, text } => {
+                if self.evidence.bad_frame.is_none() {
+                    self.evidence.bad_frame = Some((name, text));
+                }
+                // A dying kernel may take its agent's stream with it: the console says more.
+                if self.panicked.is_some() { None } else { self.abort(Abort::BadFrames) }
+            }
+            Event::Shutdown { by_guest, reason } => {
+                self.evidence.shutdown.get_or_insert((by_guest, reason));
+                None
+            }
+            Event::TooMuch { stream, limit_bytes } => self.abort(Abort::TooMuch { stream, limit_bytes }),
+            Event::Exit { how, success, stderr } => {
+                self.evidence.exit = Some((how, success, stderr));
+                self.evidence.over_at = now;
+                self.phase = Phase::Over;
+                None
+            }
+            Event::Tick => None,
+            Event::Stop(signal) => self.abort(Abort::Stop(signal)),
+        };
+        action.or_else(|| self.look_at_the_clock(now))
+    }
+
+    /// What was seen, once [`Watch::is_over`].
+    pub fn into_evidence(mut self) -> Evidence {
+        self.end_of_line();
+        self.scanner.finish();
+        self.evidence.findings = self.scanner.findings().to_vec();
+        self.evidence
+    }
+
+    fn console(&mut self, now: Duration, bytes: &[u8]) {
+        let before = self.scanner.findings().len();
+        self.scanner.push(bytes);
+        for finding in &self.scanner.findings()[before..] {
+            match finding.kind {
+                Kind::Panic | Kind::NoInit | Kind::InitDied => {
+                    self.panicked.get_or_insert(now);
+                }
+                Kind::TscLost => {
+                    self.tsc_lost.get_or_insert(now);
+                }
+                _ => {}
+            }
+        }
+        for &byte in bytes {
+            match byte {
+                b'\n' => self.end_of_line(),
+                b'\r' => {}
+                // A line without an end is cut: its beginning is what tells.
+                _ if self.line.len() < 1024 => self.line.push(byte),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_of_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let text = sanitize(&line);
+        if let Some((_, words)) = text.split_once(AGENT_MARK) {
+            self.evidence.agent_words.get_or_insert(words.to_owned());
+        }
+        if !text.trim().is_empty() {
+            self.evidence.last_line = text;
+        }
+    }
+
+    fn message(&mut self, now: Duration, message: GuestMessage) -> Option<Action> {
+        self.heard = now;
+        match message {
+            GuestMessage::Hello(hello) => {
+                self.evidence.hello.get_or_insert((now, hello));
+                if self.phase == Phase::Booting {
+                    self.phase = Phase::Running;
+                    return Some(Action::SendPlan);
+                }
+            }
+            GuestMessage::Start { run, .. } => {
+                if let Some(run) = self.run(run) {
+                    run.started = true;
+                }
+            }
+            GuestMessage::Output { run, stream, bytes } => {
+                if let Some(run) = self.run(run) {
+                    match stream {
+                        Stream::Stdout => run.stdout.extend_from_slice(&bytes),
+                        Stream::Stderr => run.stderr.extend_from_slice(&bytes),
+                    }
+                }
+            }
+            GuestMessage::End(end) => {
+                if let Some(run) = self.run(end.run) {
+                    run.end = Some(end);
+                }
+            }
+            GuestMessage::Beat { .. } => {}
+            GuestMessage::Bye { .. } => {
+                self.evidence.bye = Some(now);
+                self.leave(now);
+                return Some(Action::SendClose);
+            }
+            GuestMessage::Refuse { reason, line, .. } => {
+                self.evidence.refused = Some(format!("{reason} (line {line} of the plan)"));
+                self.leave(now);
+                return Some(Action::SendClose);
+            }
+        }
+        None
+    }
+
+    fn run(&mut self, index: u16) -> Option<&mut RunEvidence> {
+        self.evidence.runs.get_mut(usize::from(index))
+    }
+
+    fn leave(&mut self, now: Duration) {
+        if self.phase != Phase::Ending {
+            self.phase = Phase::Leaving { since: now };
+        }
+    }
+
+    /// The first reason to end a guest is the one that counts.
+    fn abort(&mut self, why: Abort) -> Option<Action> {
+        if self.phase == Phase::Ending || self.phase == Phase::Over {
+            return None;
+        }
+        self.phase = Phase::Ending;
+        self.evidence.abort = Some(why);
+        Some(Action::EndVm)
+    }
+
+    fn look_at_the_clock(&mut self, now: Duration) -> Option<Action> {
+        let Deadlines { boot, stall, power_off, panic_drain } = self.deadlines;
+        let since = |at: Duration| now.saturating_sub(at);
+        if let Some(at) = self.panicked
+            && since(at) >= panic_drain
+        {
+            return self.abort(Abort::Panicked);
+        }
+        match self.phase {
+            // A boot that lost its clock may stop at any moment, or not: it gets a short wait.
+            Phase::Booting if now >= boot || self.tsc_lost.is_some_and(|at| since(at) >= power_off) => {
+                self.abort(Abort::Boot { waited: now })
+            }
+            Phase::Running if since(self.heard) >= stall => {
+                self.abort(Abort::Stall { silent: since(self.heard) })
+            }
+            Phase::Leaving { since: at } if since(at) >= power_off => self.abort(Abort::PowerOff),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! `kernels/<name>/kernel.yaml` and `kernels/<name>/<syscall>/spec.yaml`, and the tree they lie in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::Deserialize;
+
+use super::yaml::{InputError, load, read_text};
+use crate::limits;
+use crate::model::{Abi, KernelName, OptionName, RelPath, SyscallName};
+
+/// Where a kernel's source comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Source {
+    /// Debian's package of this name, which puts `/usr/src/NAME.tar.xz` there.
+    Debian(KernelName),
+    /// An archive on this machine with its published sum.
+    Tarball {
+        /// Absolute, or relative to the folder of `kernel.yaml`.
+        path: PathBuf,
+        /// SHA-256 in hexadecimal digits.
+        sha256: String,
+    },
+    /// A folder with a kernel tree in it; it is copied, never written to.
+    Directory(PathBuf),
+    /// A commit of a git repository on this machine or behind a URL that git can clone.
+    Git {
+        /// What `git fetch` takes.
+        repository: String,
+        /// A full commit id, a tag or a branch.
+        revision: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KernelFile {
+    kernel: KernelName,
+    source: Source,
+    configs: Vec<RelPath>,
+    #[serde(default)]
+    command_line: Vec<String>,
+}
+
+/// A kernel as its folder describes it.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// Its name, which is its folder's.
+    pub name: KernelName,
+    /// Where its source comes from, paths made absolute.
+    pub source: Source,
+    /// The fragments of its base configuration, in the order in which they are merged.
+    pub fragments: Vec<PathBuf>,
+    /// What it needs on its command line beyond what every guest gets.
+    pub command_line: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecFile {
+    syscall: SyscallName,
+    number: u32,
+    option: OptionName,
+    selftest: RelPath,
+    patches: Vec<RelPath>,
+    #[serde(default)]
+    man_page: Option<RelPath>,
+    #[serde(default)]
+    numbers: BTreeMap<Abi, u32>,
+}
+
+/// A syscall on one kernel: its series and what the tool has to know of it.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The call.
+    pub syscall: SyscallName,
+    /// Its number by each ABI, without the x32 bit.
+    pub numbers: BTreeMap<Abi, u32>,
+    /// The option that switches it.
+    pub option: OptionName,
+    /// Its folder below `tools/testing/selftests`.
+    pub selftest: RelPath,
+    /// The patches of the series, in order.
+    pub patches: Vec<PathBuf>,
+    /// The patch for the man-pages repository: part of what is mailed, not of the kernel.
+    pub man_page: Option<PathBuf>,
+}
+
+impl Spec {
+    /// The number by this ABI, without the x32 bit.
+    pub fn number(&self, abi: Abi) -> u32 {
+        self.numbers[&abi]
+    }
+}
+
+/// The checkout that the tool works on.
+#[derive(Debug, Clone)]
+pub struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    /// The project in `root`.
+    pub fn new(root: PathBuf) -> Project {
+        Project { root }
+    }
+
+    /// Its top folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The names of all kernels, oldest version first.
+    pub fn kernels(&self) -> Result<Vec<KernelName>, InputError> {
+        let mut names = self.folders_with("kernels", "kernel.yaml")?;
+        names.sort_by_key(|name: &KernelName| version_key(name.as_str()));
+        Ok(names)
+    }
+
+    /// The syscalls that have a series on this kernel.
+    pub fn syscalls(&self, kernel: &KernelName) -> Result<BTreeSet<SyscallName>, InputError> {
+        let names = self.folders_with(&format!("kernels/{kernel}"), "spec.yaml")?;
+        Ok(names.into_iter().collect())
+    }
+
+    fn folders_with<T: std::str::FromStr>(&self, folder: &str, file: &str) -> Result<Vec<T>, InputError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.join(folder)).map_err(InputError::Read)? {
+            let entry = entry.map_err(InputError::Read)?;
+            if entry.path().join(file).is_file()
+                && let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads a kernel's file.
+    pub fn kernel(&self, name: &KernelName) -> Result<Kernel, InputError> {
+        let folder = self.root.join("kernels").join(name.as_str());
+        let path = folder.join("kernel.yaml");
+        let file: KernelFile = load(&path)?;
+        let wrong = |what: String| InputError::Content { path: path.clone(), what };
+        if file.kernel != *name {
+            return Err(wrong(format!("it says `kernel: {}` but lies in the folder `{name}`", file.kernel)));
+        }
+        if file.configs.is_empty() {
+            return Err(wrong("`configs` names no fragment".to_owned()));
+        }
+        for word in &file.command_line {
+            if word.is_empty() || !word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b',') {
+                return Err(wrong(format!(
+                    "`command_line` has {word:?}: a word of printable ASCII without quotes, blanks or commas is allowed"
+                )));
+            }
+        }
+        let source = match file.source {
+            Source::Tarball { path: tarball, sha256 } => {
+                if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return Err(wrong("`sha256` is 64 hexadecimal digits".to_owned()));
+                }
+                Source::Tarball { path: folder.join(tarball), sha256: sha256.to_lowercase() }
+            }
+            Source::Directory(path) => Source::Directory(folder.join(path)),
+            Source::Git { repository, revision } => {
+                if revision.starts_with('-') || repository.starts_with('-') {
+                    return Err(wrong("a repository or revision does not begin with `-`".to_owned()));
+                }
+                Source::Git { repository, revision }
+            }
+            Source::Debian(package) => Source::Debian(package),
+        };
+        let mut fragments = Vec::new();
+        for config in &file.configs {
+            let fragment = self.root.join("configs").join(config);
+            if !fragment.is_file() {
+                return Err(wrong(format!("`configs` names `{config}`, but there is no configs/{config}")));
+            }
+            fragments.push(fragment);
+        }
+        Ok(Kernel { name: name.clone(), source, fragments, command_line: file.command_line })
+    }
+
+    /// Reads the spec of a syscall on a kernel.
+    pub fn spec(&self, kernel: &KernelName, syscall: &SyscallName) -> Result<Spec, InputError> {
+        let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
+        spec_in(&folder, syscall)
+    }
+}
+
+/// Reads the spec in a folder that also holds the patches.
+fn spec_in(folder: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
+    let path = folder.join("spec.yaml");
+    let file: SpecFile = load(&path)?;
+    let wrong = |what: String| InputError::Content { path: path.clone(), what };
+    if file.syscall != *syscall {
+        return Err(wrong(format!("it says `syscall: {}` but lies in the folder `{syscall}`", file.syscall)));
+    }
+    if file.patches.is_empty() || file.patches.len() > limits::SERIES_PATCHES {
+        return Err(wrong(format!("`patches` names 1 to {} patches", limits::SERIES_PATCHES)));
+    }
+    let named: BTreeSet<&str> = file.patches.iter().chain(&file.man_page).map(RelPath::as_str).collect();
+    if named.len() != file.patches.len() + usize::from(file.man_page.is_some()) {
+        return Err(wrong("a patch is named twice".to_owned()));
+    }
+    for entry in fs::read_dir(folder).map_err(InputError::Read)? {
+        let name = entry.map_err(InputError::Read)?.file_name();
+        let name = name.to_string_lossy();
+        // A patch that lies there and is not applied would be reviewed in vain.
+        if name.ends_with(".patch") && !name.starts_with("0000-") && !named.contains(&*name) {
+            return Err(wrong(format!(
+                "{name} lies beside it, but neither `patches` nor `man_page` names it"
+            )));
+        }
+    }
+    if let Some(missing) = named.iter().find(|name| !folder.join(name).is_file()) {
+        return Err(wrong(format!("it names {missing}, but there is no such file beside it")));
+    }
+    let numbers = Abi::ALL.map(|abi| (abi, *file.numbers.get(&abi).unwrap_or(&file.number)));
+    if let Some((abi, number)) = numbers.iter().find(|(_, number)| *number == 0 || *number > 0xffff) {
+        return Err(wrong(format!("the number by {abi} is {number}: it is 1 to 65535, without the x32 bit")));
+    }
+    Ok(Spec {
+        syscall: file.syscall,
+        numbers: numbers.into(),
+        option: file.option,
+        selftest: file.selftest,
+        patches: file.patches.iter().map(|patch| folder.join(patch)).collect(),
+        man_page: file.man_page.map(|patch| folder.join(patch)),
+    })
+}
+
+/// Reads a patch, bounded.
+pub fn read_patch(path: &Path) -> Result<String, InputError> {
+    read_text(path, limits::PATCH_BYTES)
+}
+
+/// Reads a fragment, bounded.
+pub fn read_fragment(path: &Path) -> Result<String, InputError> {
+    read_text(path, limits::INPUT_FILE_BYTES)
+}
+
+/// `linux-6.12` sorts after `linux-6.2`: runs of digits compare as numbers.
+fn version_key(name: &str) -> Vec<(String, u64)> {
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (word, tail) = rest.split_at(word);
+        let number = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (number, tail) = tail.split_at(number);
+        key.push((word.to_owned(), number.parse().unwrap_or(0)));
+        rest = tail;
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests;

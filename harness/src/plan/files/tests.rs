@@ -1,0 +1,80 @@
+use super::*;
+
+const KERNEL: &str = "kernel: linux-6.12\nsource:\n  debian: linux-source-6.12\nconfigs: [base.config]\n";
+const SPEC: &str = "syscall: xyzzy\nnumber: 463\noption: CONFIG_XYZZY_SYSCALL\nselftest: xyzzy\npatches:\n  - 0001-a.patch\n";
+
+fn project(kernel: &str, spec: &str) -> (tempfile::TempDir, Project) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("kernels/linux-6.12/xyzzy");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(root.path().join("configs")).unwrap();
+    fs::write(root.path().join("configs/base.config"), "").unwrap();
+    fs::write(root.path().join("kernels/linux-6.12/kernel.yaml"), kernel).unwrap();
+    fs::write(folder.join("spec.yaml"), spec).unwrap();
+    fs::write(folder.join("0001-a.patch"), "").unwrap();
+    let project = Project::new(root.path().to_owned());
+    (root, project)
+}
+
+#[track_caller]
+fn kernel_error(text: &str) -> String {
+    let (root, project) = project(text, SPEC);
+    let error = project.kernel(&"linux-6.12".parse().unwrap()).unwrap_err().to_string();
+    error.replace(&root.path().display().to_string(), "")
+}
+
+#[track_caller]
+fn spec_error(text: &str) -> String {
+    let (root, project) = project(KERNEL, text);
+    let names = ("linux-6.12".parse().unwrap(), "xyzzy".parse().unwrap());
+    let error = project.spec(&names.0, &names.1).unwrap_err().to_string();
+    error.replace(&root.path().display().to_string(), "")
+}
+
+#[test]
+fn good_files_load() {
+    let (_root, project) = project(KERNEL, SPEC);
+    let kernel = project.kernel(&project.kernels().unwrap()[0]).unwrap();
+    assert_eq!(kernel.source, Source::Debian("linux-source-6.12".parse().unwrap()));
+    let spec = project.spec(&kernel.name, &"xyzzy".parse().unwrap()).unwrap();
+    assert_eq!(spec.numbers.values().collect::<Vec<_>>(), [&463; 3]);
+}
+
+#[test]
+fn every_mistake_has_its_place_and_the_allowed_values() {
+    let at = |text: &str, line: &str, word: &str| {
+        assert!(text.contains(&format!("kernel.yaml:{line}")) && text.contains(word), "{text}");
+    };
+    at(&kernel_error(&format!("{KERNEL}colour: red\n")), "5:1", "command_line");
+    at(&kernel_error(&format!("{KERNEL}kernel: linux-6.12\n")), "5:1", "duplicate");
+    at(&kernel_error(&KERNEL.replace("debian", "suse")), "3:3", "tarball");
+    at(&kernel_error(&KERNEL.replace("[base.config]", "7")), "4:10", "");
+    at(&kernel_error(&KERNEL.replace("base.config", "../../etc/passwd")), "4:", "..");
+    at(&kernel_error("kernel: [\n"), "", "");
+    let text = kernel_error(&KERNEL.replace("kernel: linux-6.12", "kernel: linux-6.1"));
+    assert!(text.contains("lies in the folder"), "{text}");
+    let text = kernel_error(&KERNEL.replace("base.config", "bass.config"));
+    assert!(text.contains("no configs/bass.config"), "{text}");
+    let text = spec_error(&SPEC.replace("xyzzy\nnumber: 463", "xyzzy\nnumber: 1073742287"));
+    assert!(text.contains("without the x32 bit"), "{text}");
+    let text = spec_error(&SPEC.replace("CONFIG_XYZZY_SYSCALL", "XYZZY"));
+    assert!(text.contains("spec.yaml:3:9") && text.contains("CONFIG_ and then"), "{text}");
+    let text = spec_error(&SPEC.replace("0001-a.patch", "0002-b.patch"));
+    assert!(text.contains("0001-a.patch lies beside it"), "{text}");
+}
+
+#[test]
+fn a_file_that_nobody_wrote_is_refused_without_being_read_whole() {
+    let text = kernel_error(&"# x\n".repeat(1 << 19));
+    assert!(text.contains("larger than"), "{text}");
+    let bomb =
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n";
+    kernel_error(bomb);
+}
+
+#[test]
+fn versions_sort_as_people_count() {
+    let mut names = ["linux-6.12", "linux-6.2", "linux-6.1", "linux-next"];
+    names.sort_by_key(|name| version_key(name));
+    assert_eq!(names, ["linux-6.1", "linux-6.2", "linux-6.12", "linux-next"]);
+}

@@ -1,0 +1,270 @@
+//! What this machine has: tools, compilers per ABI, QEMU, /dev/kvm.
+//!
+//! Slow questions are asked once and remembered by the answering program's path, size and time.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::tools::{Check, Need, Tool, tools};
+use crate::model::Abi;
+use crate::process::{Cmd, Ctx};
+use crate::store::{Hash, Store};
+
+/// QEMU as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qemu {
+    /// The program.
+    pub path: PathBuf,
+    /// The first line of `--version`.
+    pub version: String,
+    /// Whether it has the microvm machine.
+    pub microvm: bool,
+}
+
+/// The C compiler as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compiler {
+    /// The first lines of the compiler's and the linker's `--version`.
+    pub version: String,
+}
+
+/// What opening /dev/kvm says. A guest may still not run under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvmDevice {
+    /// There is none.
+    Absent,
+    /// It is there, and this user may not open it, or it does not work.
+    Refused(String),
+    /// It can be opened for reading and writing.
+    Opens,
+}
+
+/// A tool and whether it is here.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The tool.
+    pub tool: Tool,
+    /// Where it is or which version it has; or why it counts as absent.
+    pub state: Result<String, String>,
+}
+
+/// The facts about this machine that decide what can be run.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Processors.
+    pub cpus: usize,
+    /// Memory that is free for guests now, in MiB.
+    pub memory_free_mib: u64,
+    /// QEMU, if there is one.
+    pub qemu: Option<Qemu>,
+    /// The compiler, if there is one.
+    pub compiler: Option<Compiler>,
+    /// For each ABI, why the compiler cannot link it; empty when it can.
+    pub cannot_link: BTreeMap<Abi, String>,
+    /// The state of /dev/kvm.
+    pub kvm: KvmDevice,
+    /// Whether ccache is here.
+    pub ccache: bool,
+    /// Every tool of the table.
+    pub found: Vec<Found>,
+}
+
+impl Host {
+    /// The required tools that are absent, those of `more` included.
+    pub fn missing(&self, more: &[Tool]) -> Vec<(Tool, String)> {
+        let mut missing = Vec::new();
+        for found in &self.found {
+            if let (Need::Required, Err(why)) = (found.tool.need, &found.state) {
+                missing.push((found.tool.clone(), why.clone()));
+            }
+        }
+        for tool in more {
+            if let Check::File(path) = &tool.check
+                && !path.exists()
+            {
+                missing.push((tool.clone(), format!("no {}", path.display())));
+            }
+        }
+        missing
+    }
+}
+
+/// Looks at this machine. `path` is the search path for programs.
+pub async fn look(ctx: &Ctx, store: &Store) -> Host {
+    let path = search_path(ctx);
+    let program = |name: &str| find(&path, name);
+    let compiler = compiler(ctx, store, program("gcc"), program("ld")).await;
+    let mut cannot_link = BTreeMap::new();
+    for abi in Abi::ALL {
+        if let Err(why) = links(ctx, store, compiler.as_ref(), abi).await {
+            cannot_link.insert(abi, why);
+        }
+    }
+    let qemu = match program("qemu-system-x86_64") {
+        Some(path) => qemu(ctx, store, path).await,
+        None => None,
+    };
+    let mut found = Vec::new();
+    for tool in tools() {
+        let state = match &tool.check {
+            Check::Program("gcc") if compiler.is_some() => {
+                let version = compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default();
+                Ok(version.lines().next().unwrap_or_default().to_owned())
+            }
+            Check::Program("qemu-system-x86_64") => match &qemu {
+                Some(qemu) => Ok(qemu.version.clone()),
+                None => Err("not found, or it does not answer".to_owned()),
+            },
+            Check::Program(name) => match program(name) {
+                Some(path) => Ok(path.display().to_string()),
+                None => Err("not found".to_owned()),
+            },
+            Check::File(path) if path.exists() => Ok(path.display().to_string()),
+            Check::File(path) => Err(format!("no {}", path.display())),
+            Check::Links(abi) => match cannot_link.get(abi) {
+                None => Ok("links a static program".to_owned()),
+                Some(why) => Err(why.clone()),
+            },
+        };
+        found.push(Found { tool, state });
+    }
+    Host {
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_free_mib: memory_free_mib(),
+        qemu,
+        compiler,
+        cannot_link,
+        kvm: kvm(Path::new("/dev/kvm")),
+        ccache: program("ccache").is_some(),
+        found,
+    }
+}
+
+fn search_path(ctx: &Ctx) -> Vec<PathBuf> {
+    let path = ctx.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.clone());
+    std::env::split_paths(&path.unwrap_or_default()).collect()
+}
+
+fn find(path: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let executable =
+        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0);
+    path.iter().map(|folder| folder.join(name)).find(executable)
+}
+
+/// What a remembered fact about a program hangs on.
+fn stamp(path: &Path) -> String {
+    match std::fs::metadata(path) {
+        Ok(m) => format!("{}:{}:{}:{}", path.display(), m.len(), m.mtime(), m.mtime_nsec()),
+        Err(_) => format!("{}:gone", path.display()),
+    }
+}
+
+async fn compiler(ctx: &Ctx, store: &Store, gcc: Option<PathBuf>, ld: Option<PathBuf>) -> Option<Compiler> {
+    let (gcc, ld) = (gcc?, ld?);
+    let name = Hash::of(format!("compiler:{}:{}", stamp(&gcc), stamp(&ld)).as_bytes());
+    if let Some(known) = store.fact(&name).and_then(|text| serde_json::from_str(&text).ok()) {
+        return Some(known);
+    }
+    let mut version = String::new();
+    for program in [gcc, ld] {
+        let said = Cmd::new(program).arg("--version").output(ctx).await.ok()?.text();
+        version.push_str(said.lines().next()?);
+        version.push('\n');
+    }
+    let compiler = Compiler { version: version.trim_end().to_owned() };
+    let _ = store.remember(&name, &serde_json::to_string(&compiler).unwrap_or_default());
+    Some(compiler)
+}
+
+/// A flag check is not a link check: a whole static program is made.
+async fn links(ctx: &Ctx, store: &Store, compiler: Option<&Compiler>, abi: Abi) -> Result<(), String> {
+    let Some(compiler) = compiler else { return Err("no compiler".to_owned()) };
+    let name = Hash::of(format!("links:{abi}:{}", compiler.version).as_bytes());
+    // Only a success is remembered, with the file that made it possible: packages come and go.
+    if store.fact(&name).is_some_and(|libc| Path::new(&libc).exists()) {
+        return Ok(());
+    }
+    let folder = store.scratch("link-").map_err(|error| error.to_string())?;
+    let source = folder.path().join("a.c");
+    let text = "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n";
+    std::fs::write(&source, text).map_err(|error| error.to_string())?;
+    let gcc = |args: &[&str]| Cmd::new("gcc").arg(abi.flag()).args(args).dir(folder.path());
+    let made = gcc(&["-static", "-o", "a.out", "a.c"]).output(ctx).await;
+    made.map_err(|error| first_error(&error.to_string()))?;
+    let libc = gcc(&["-print-file-name=libc.a"]).output(ctx).await;
+    if let Ok(libc) = libc {
+        let _ = store.remember(&name, libc.text().trim());
+    }
+    Ok(())
+}
+
+/// The first line of a compiler's or linker's words that says what is wrong.
+pub fn first_error(text: &str) -> String {
+    let wrong = |line: &&str| {
+        ["error", "cannot find", "No such file", "undefined reference", "***"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    let line = text.lines().find(wrong).or_else(|| text.lines().rev().find(|l| !l.trim().is_empty()));
+    line.unwrap_or("it said nothing").trim().chars().take(400).collect()
+}
+
+async fn qemu(ctx: &Ctx, store: &Store, path: PathBuf) -> Option<Qemu> {
+    let name = Hash::of(format!("qemu:{}", stamp(&path)).as_bytes());
+    if let Some(known) = store.fact(&name).and_then(|text| serde_json::from_str(&text).ok()) {
+        return Some(known);
+    }
+    let version = Cmd::new(&path).arg("--version").output(ctx).await.ok()?.text();
+    let machines = Cmd::new(&path).args(["-machine", "help"]).output(ctx).await.ok()?.text();
+    let microvm = machines.lines().any(|line| line.split_whitespace().next() == Some("microvm"));
+    let version = version.lines().next()?.to_owned();
+    let qemu = Qemu { path, version, microvm };
+    let _ = store.remember(&name, &serde_json::to_string(&qemu).unwrap_or_default());
+    Some(qemu)
+}
+
+/// Opens the device as QEMU would. Existence says nothing.
+fn kvm(device: &Path) -> KvmDevice {
+    match std::fs::File::options().read(true).write(true).open(device) {
+        Ok(_) => KvmDevice::Opens,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => KvmDevice::Absent,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            KvmDevice::Refused(format!("{error}: is this user in the group kvm?"))
+        }
+        Err(error) => KvmDevice::Refused(error.to_string()),
+    }
+}
+
+fn memory_free_mib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_the_line_that_says_what_is_wrong() {
+        let ld = "/usr/bin/ld: skipping incompatible /usr/lib/libc.a\n/usr/bin/ld: cannot find -lc: No such file\ncollect2: error: ld returned 1 exit status\n";
+        assert_eq!(first_error(ld), "/usr/bin/ld: cannot find -lc: No such file");
+        assert_eq!(
+            first_error("make: *** No rule to make target 'x'.\n"),
+            "make: *** No rule to make target 'x'."
+        );
+        assert_eq!(first_error("a\nb\n\n"), "b");
+    }
+
+    #[test]
+    fn the_states_of_the_kvm_device_are_told_apart() {
+        assert_eq!(kvm(Path::new("/no/such/device")), KvmDevice::Absent);
+        assert!(matches!(kvm(Path::new("/")), KvmDevice::Refused(_)));
+        assert_eq!(kvm(Path::new("/dev/null")), KvmDevice::Opens);
+    }
+}

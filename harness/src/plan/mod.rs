@@ -1,0 +1,16 @@
+//! Deciding what to run: what the files say, what the host has, what the user selected.
+//!
+//! Pure but for reading files and asking the host; does not know how a thing is built or booted.
+
+pub mod files;
+pub mod host;
+pub mod near;
+pub mod numbers;
+pub mod tables;
+pub mod tools;
+mod yaml;
+
+mod matrix;
+
+pub use matrix::{CellPlan, KernelPlan, Plan, PlanError, Selection, plan};
+pub use yaml::InputError;

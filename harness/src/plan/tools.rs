@@ -1,0 +1,103 @@
+//! What the job needs on the host, and which Debian package has it.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::Abi;
+
+/// How the presence of a tool is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A program on the search path.
+    Program(&'static str),
+    /// A file at this place.
+    File(PathBuf),
+    /// The compiler links a program for this ABI.
+    Links(Abi),
+}
+
+/// One thing that is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// What people call it.
+    pub name: String,
+    /// What it is needed for.
+    pub purpose: &'static str,
+    /// How its presence is seen.
+    pub check: Check,
+    /// The packages that bring it.
+    pub packages: Vec<String>,
+    /// Without it nothing runs; otherwise a part of the matrix is missed, or it is only slower.
+    pub need: Need,
+}
+
+/// How much depends on a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing runs without it.
+    Required,
+    /// Without it a column of the matrix is a miss.
+    Column(Abi),
+    /// It only makes things faster.
+    Helpful,
+}
+
+/// The programs and headers that every run needs, whichever kernel it is about.
+pub fn tools() -> Vec<Tool> {
+    let program = |name: &'static str, package: &str, purpose| Tool {
+        name: name.to_owned(),
+        purpose,
+        check: Check::Program(name),
+        packages: vec![package.to_owned()],
+        need: Need::Required,
+    };
+    let mut tools = vec![
+        program("qemu-system-x86_64", "qemu-system-x86", "boots the guests"),
+        program("gcc", "gcc", "compiles kernel and selftests"),
+        program("ld", "binutils", "links them"),
+        program("make", "make", "drives the kernel's build"),
+        program("flex", "flex", "Kconfig's scanner"),
+        program("bison", "bison", "Kconfig's parser"),
+        program("bc", "bc", "the kernel's time constants"),
+        program("perl", "perl", "scripts of the kernel's build"),
+        program("git", "git", "applies the series"),
+        program("tar", "tar", "unpacks the source"),
+        program("xz", "xz-utils", "unpacks the source"),
+    ];
+    tools.push(Tool {
+        name: "libelf's header".to_owned(),
+        purpose: "objtool, which the kernel's build runs",
+        check: Check::File(PathBuf::from("/usr/include/gelf.h")),
+        packages: vec!["libelf-dev".to_owned()],
+        need: Need::Required,
+    });
+    for abi in Abi::ALL {
+        tools.push(Tool {
+            name: format!("gcc {}", abi.flag()),
+            purpose: "compiles the selftest for this ABI",
+            check: Check::Links(abi),
+            packages: abi.packages().iter().map(|&p| p.to_owned()).collect(),
+            need: Need::Column(abi),
+        });
+    }
+    tools.push(Tool {
+        need: Need::Helpful,
+        ..program("ccache", "ccache", "makes a second build of the same sources cheap")
+    });
+    tools
+}
+
+/// What a kernel from Debian's package `package` needs.
+pub fn debian_source(package: &str) -> Tool {
+    Tool {
+        name: package.to_owned(),
+        purpose: "the kernel's source",
+        check: Check::File(debian_tarball(package)),
+        packages: vec![package.to_owned()],
+        need: Need::Required,
+    }
+}
+
+/// Where such a package puts its tarball.
+pub fn debian_tarball(package: &str) -> PathBuf {
+    Path::new("/usr/src").join(format!("{package}.tar.xz"))
+}

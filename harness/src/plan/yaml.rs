@@ -1,0 +1,53 @@
+//! The one place where YAML is read: strict, bounded, with line and column in every complaint.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::de::DeserializeOwned;
+
+use crate::limits;
+
+/// A mistake in a file that a person wrote.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields mean")]
+pub enum InputError {
+    #[error("{0}")]
+    Read(std::io::Error),
+    #[error("{}: larger than {limit} bytes: this is not a file that somebody wrote", path.display())]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("{}: not UTF-8 at byte {at}", path.display())]
+    NotText { path: PathBuf, at: usize },
+    #[error("{}:{line}:{column}: {what}", path.display())]
+    Yaml { path: PathBuf, line: u64, column: u64, what: String },
+    #[error("{}: {what}", path.display())]
+    Content { path: PathBuf, what: String },
+}
+
+/// Reads a text file of bounded size.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, InputError> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(InputError::Read)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(InputError::Read)?;
+    if bytes.len() as u64 > limit {
+        return Err(InputError::TooLarge { path: path.to_owned(), limit });
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| InputError::NotText { path: path.to_owned(), at: error.utf8_error().valid_up_to() })
+}
+
+/// Reads one value from a YAML file. Unknown and duplicate keys are errors.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
+    let text = read_text(path, limits::INPUT_FILE_BYTES)?;
+    parse(path, &text)
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InputError> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        // The first line is the message; what follows is a rendered excerpt of the file.
+        let what = error.without_snippet().to_string();
+        let what = what.lines().next().unwrap_or_default().to_owned();
+        InputError::Yaml { path: path.to_owned(), line, column, what }
+    })
+}

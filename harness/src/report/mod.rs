@@ -1,0 +1,6 @@
+//! Writing down what was judged: the record (`run.json`), and one file per format made from it.
+//!
+//! Sees only types of [`crate::judge`] and [`crate::model`]; knows no QEMU and no build.
+
+pub mod record;
+pub mod text;

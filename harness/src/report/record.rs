@@ -1,0 +1,254 @@
+//! `run.json`: all that one run found out. Every report is made from this and from nothing else.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::verdict::{Entry, Recorded};
+use crate::model::{Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, Leg, SyscallName, Verdict};
+use crate::store::write_atomic;
+
+/// The version of this format: raised when a reader of the one before would misread it.
+pub const SCHEMA: u32 = 1;
+/// The file's name in the run's folder.
+pub const FILE: &str = "run.json";
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It goes on, or its process was killed.
+    Running,
+    /// Every selected cell has its verdict.
+    Complete,
+    /// The user ended it.
+    Interrupted,
+}
+
+/// The host that a run was measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// `uname -srm`.
+    pub system: String,
+    /// Processors.
+    pub cpus: usize,
+    /// QEMU's version.
+    pub qemu: String,
+    /// The board.
+    pub machine: String,
+    /// The accelerator; empty while it is not decided.
+    pub accel: String,
+    /// Why it is this one.
+    pub accel_why: String,
+    /// Compiler and linker.
+    pub compiler: String,
+    /// Whether ccache was used.
+    pub ccache: bool,
+    /// Guests at once.
+    pub jobs: usize,
+}
+
+/// A kernel of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// Its name.
+    pub kernel: KernelName,
+    /// The identity of its source.
+    pub source: String,
+    /// The patches, by file name.
+    pub patches: Vec<String>,
+    /// The syscall's number by each ABI.
+    pub numbers: Vec<(Abi, u32)>,
+    /// The option that switches it.
+    pub option: String,
+    /// What was built.
+    pub legs: Vec<LegRecord>,
+}
+
+/// A built kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegRecord {
+    /// Which one.
+    pub leg: Leg,
+    /// Its key in the cache.
+    pub key: String,
+    /// The image, below the run's folder.
+    pub image: String,
+    /// Its configuration, below the run's folder.
+    pub config: String,
+}
+
+/// A cause, for machines and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CauseRecord {
+    /// The cause's name (`not-wired`, `panic`, …).
+    pub kind: String,
+    /// In words.
+    pub text: String,
+    /// All its fields.
+    pub detail: Cause,
+}
+
+impl From<&Cause> for CauseRecord {
+    fn from(cause: &Cause) -> CauseRecord {
+        let value = serde_json::to_value(cause).unwrap_or_default();
+        let kind = value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+        CauseRecord { kind, text: cause.to_string(), detail: cause.clone() }
+    }
+}
+
+/// What a selftest said on a control leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedRecord {
+    /// The program.
+    pub program: String,
+    /// How it ended.
+    pub outcome: String,
+    /// Its cases.
+    pub cases: Vec<CaseResult>,
+}
+
+impl From<Recorded> for RecordedRecord {
+    fn from(recorded: Recorded) -> RecordedRecord {
+        let Recorded { program, outcome, cases } = recorded;
+        RecordedRecord { program, outcome, cases }
+    }
+}
+
+/// How long the parts of a cell took, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// From spawn to the agent's hello.
+    pub boot_ms: Option<u64>,
+    /// From hello to bye.
+    pub run_ms: Option<u64>,
+    /// From spawn to QEMU's end.
+    pub total_ms: u64,
+}
+
+/// A kernel report on the console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// The row of the console table.
+    pub kind: String,
+    /// One line that is the same for equal bugs.
+    pub title: String,
+    /// Line of the console log, from 1.
+    pub line: u64,
+    /// Whether the kernel's state was worth nothing from there on.
+    pub fatal: bool,
+}
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// The kernel.
+    pub kernel: KernelName,
+    /// The leg.
+    pub leg: Leg,
+    /// The ABI.
+    pub abi: Abi,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Why it is not a pass.
+    pub cause: Option<CauseRecord>,
+    /// What else was seen.
+    pub also: Vec<CauseRecord>,
+    /// The judged cases.
+    pub cases: Vec<CaseResult>,
+    /// Proof of entry: how often the syscall was entered by each ABI's door.
+    pub entries: Vec<Entry>,
+    /// What the selftest said on a control leg.
+    pub recorded: Vec<RecordedRecord>,
+    /// What the kernel said was wrong.
+    pub findings: Vec<FindingRecord>,
+    /// How long it took.
+    pub durations: Durations,
+    /// The guest, by its own account.
+    pub guest: Option<Hello>,
+    /// The last lines of the console, escaped; only where it did not pass.
+    pub console_tail: Vec<String>,
+    /// The folder of its logs, below the run's; empty if it never ran.
+    pub logs: String,
+}
+
+impl CellRecord {
+    /// A record of what was judged, with nothing measured yet.
+    pub fn new(id: &CellId, judged: Judged) -> CellRecord {
+        CellRecord {
+            kernel: id.kernel.clone(),
+            leg: id.leg,
+            abi: id.abi,
+            verdict: judged.verdict,
+            cause: judged.cause.as_ref().map(CauseRecord::from),
+            also: judged.also.iter().map(CauseRecord::from).collect(),
+            cases: judged.cases,
+            entries: Vec::new(),
+            recorded: Vec::new(),
+            findings: Vec::new(),
+            durations: Durations::default(),
+            guest: None,
+            console_tail: Vec::new(),
+            logs: String::new(),
+        }
+    }
+
+    /// Which cell it is.
+    pub fn id(&self) -> CellId {
+        CellId { kernel: self.kernel.clone(), leg: self.leg, abi: self.abi }
+    }
+
+    /// How many cases passed, of how many.
+    pub fn passed(&self) -> (usize, usize) {
+        (self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count(), self.cases.len())
+    }
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the tool.
+    pub tool: String,
+    /// How far it is.
+    pub state: State,
+    /// The syscall under test.
+    pub syscall: SyscallName,
+    /// When it began, in seconds since 1970.
+    pub started_unix_s: u64,
+    /// How long it took so far, in milliseconds.
+    pub elapsed_ms: u64,
+    /// The run's folder.
+    pub folder: String,
+    /// Where it ran.
+    pub host: HostRecord,
+    /// What it built.
+    pub kernels: Vec<KernelRecord>,
+    /// How many cells were selected.
+    pub selected: usize,
+    /// The cells that have their verdict, in the order of the matrix.
+    pub cells: Vec<CellRecord>,
+    /// What the user was told on the way.
+    pub notes: Vec<String>,
+}
+
+impl RunRecord {
+    /// Writes the record into the run's folder, whole or not at all.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        write_atomic(&folder.join(FILE), &text)
+    }
+
+    /// How many cells have this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.cells.iter().filter(|cell| cell.verdict == verdict).count()
+    }
+
+    /// Whether every selected cell passed. A cell that is not there did not.
+    pub fn all_passed(&self) -> bool {
+        self.count(Verdict::Pass) == self.selected && self.cells.len() == self.selected && self.selected > 0
+    }
+}

@@ -1,0 +1,241 @@
+//! The matrix for people: rows are kernel and leg, columns the ABIs, and below it everything that
+//! needs a look.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+
+use super::record::{CellRecord, RunRecord, State};
+use crate::judge::console::sanitize;
+use crate::judge::divergence::{Divergence, divergences};
+use crate::model::{Abi, CaseResult, KernelName, Leg, Verdict};
+
+/// Colours or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// With escape sequences.
+    Colour,
+    /// Plain text.
+    Plain,
+}
+
+impl Paint {
+    fn wrap(self, verdict: Verdict, text: &str) -> String {
+        if self == Paint::Plain {
+            return text.to_owned();
+        }
+        let code = match verdict {
+            Verdict::Pass => "32",
+            Verdict::Fail => "1;31",
+            Verdict::Skip => "33",
+            Verdict::Miss => "35",
+            Verdict::Error => "1;35",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// Cases shown of one list; the rest is counted and is in `run.json`.
+const CASES_SHOWN: usize = 40;
+
+/// The whole report. Text that came from a guest is escaped.
+pub fn render(run: &RunRecord, paint: Paint) -> String {
+    let mut out = String::new();
+    head(run, &mut out);
+    out.push('\n');
+    matrix(run, paint, &mut out);
+    for (kernel, leg) in rows(run) {
+        divergence(run, &kernel, leg, paint, &mut out);
+    }
+    for cell in run.cells.iter().filter(|cell| cell.verdict != Verdict::Pass) {
+        not_passed(run, cell, paint, &mut out);
+    }
+    proof(run, &mut out);
+    controls(run, &mut out);
+    for note in &run.notes {
+        let _ = writeln!(out, "\nnote: {}", sanitize(note));
+    }
+    let _ = writeln!(out, "\nlogs and run.json: {}", run.folder);
+    out
+}
+
+fn head(run: &RunRecord, out: &mut String) {
+    let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Skip, Verdict::Miss, Verdict::Error];
+    let counts = verdicts.map(|v| (run.count(v), v)).into_iter().filter(|(n, _)| *n > 0);
+    let counts: Vec<String> = counts.map(|(n, v)| format!("{n} {v}")).collect();
+    let _ = write!(out, "{}: {} of {} cells judged", run.syscall, run.cells.len(), run.selected);
+    if !counts.is_empty() {
+        let _ = write!(out, ": {}", counts.join(", "));
+    }
+    out.push_str(match run.state {
+        State::Interrupted => "; INTERRUPTED\n",
+        State::Running => "; NOT FINISHED\n",
+        State::Complete => "\n",
+    });
+    let host = &run.host;
+    let _ = writeln!(out, "{}, {}, accel {} ({})", host.qemu, host.machine, host.accel, host.accel_why);
+    let _ = writeln!(out, "{}", host.compiler.replace('\n', ", "));
+    let weak: Vec<&str> =
+        run.cells.iter().filter_map(|cell| cell.guest.as_ref()).fold(Vec::new(), |mut weak, guest| {
+            for (there, name) in [(guest.smap, "SMAP"), (guest.smep, "SMEP")] {
+                if !there && !weak.contains(&name) {
+                    weak.push(name);
+                }
+            }
+            weak
+        });
+    if !weak.is_empty() {
+        let _ =
+            writeln!(out, "the guests' CPU lacks {}: bugs that it catches went unseen", weak.join(" and "));
+    }
+}
+
+fn rows(run: &RunRecord) -> Vec<(KernelName, Leg)> {
+    let mut rows = Vec::new();
+    for cell in &run.cells {
+        let row = (cell.kernel.clone(), cell.leg);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn cells<'a>(run: &'a RunRecord, kernel: &KernelName, leg: Leg) -> BTreeMap<Abi, &'a CellRecord> {
+    let of_row = run.cells.iter().filter(|cell| cell.kernel == *kernel && cell.leg == leg);
+    of_row.map(|cell| (cell.abi, cell)).collect()
+}
+
+fn matrix(run: &RunRecord, paint: Paint, out: &mut String) {
+    let abis: Vec<Abi> =
+        Abi::ALL.into_iter().filter(|abi| run.cells.iter().any(|cell| cell.abi == *abi)).collect();
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    let mut header = vec!["kernel".to_owned(), "leg".to_owned()];
+    header.extend(abis.iter().map(|abi| abi.flag().to_owned()));
+    table.set_header(header);
+    for (kernel, leg) in rows(run) {
+        let of_row = cells(run, &kernel, leg);
+        let mut row = vec![Cell::new(kernel), Cell::new(leg)];
+        for abi in &abis {
+            let text = match of_row.get(abi) {
+                Some(cell) => {
+                    let (passed, total) = cell.passed();
+                    let count = if total > 0 { format!(" {passed}/{total}") } else { String::new() };
+                    paint.wrap(cell.verdict, &format!("{}{count}", cell.verdict))
+                }
+                None => "not run".to_owned(),
+            };
+            row.push(Cell::new(text));
+        }
+        table.add_row(row);
+    }
+    let _ = writeln!(out, "{table}");
+}
+
+fn divergence(run: &RunRecord, kernel: &KernelName, leg: Leg, paint: Paint, out: &mut String) {
+    let of_row = cells(run, kernel, leg);
+    // A cell without a report has nothing that could agree or disagree; its cause is told below.
+    let reported = of_row.iter().filter(|(_, cell)| !cell.cases.is_empty());
+    let cases: BTreeMap<Abi, &[CaseResult]> =
+        reported.map(|(abi, cell)| (*abi, cell.cases.as_slice())).collect();
+    let found = divergences(&cases);
+    if found.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{kernel} {leg}: the ABIs disagree on {} cases", found.len());
+    for Divergence { case, said } in found.iter().take(CASES_SHOWN) {
+        let _ = writeln!(out, "  {}", sanitize(case));
+        for (abi, said) in said {
+            let flag = abi.flag();
+            let _ = match said {
+                Some((verdict, message)) => {
+                    let message = message.as_deref().map(|m| format!("  {}", short(m))).unwrap_or_default();
+                    writeln!(out, "    {flag:6} {}{message}", paint.wrap(*verdict, verdict.name()))
+                }
+                None => writeln!(out, "    {flag:6} did not report it"),
+            };
+        }
+    }
+    if found.len() > CASES_SHOWN {
+        let _ = writeln!(out, "  and {} more", found.len() - CASES_SHOWN);
+    }
+}
+
+fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String) {
+    let cause = cell.cause.as_ref().map_or("no cause", |cause| &cause.text);
+    let verdict = paint.wrap(cell.verdict, cell.verdict.name());
+    let _ = writeln!(out, "\n{}: {verdict}: {}", cell.id(), indent(cause));
+    for cause in &cell.also {
+        let _ = writeln!(out, "  also: {}", indent(&cause.text));
+    }
+    if !cell.console_tail.is_empty() {
+        let _ = writeln!(out, "  the console's last lines:");
+        for line in &cell.console_tail {
+            let _ = writeln!(out, "    | {line}");
+        }
+    }
+    if !cell.logs.is_empty() {
+        let _ = writeln!(out, "  logs:  {}/{}", run.folder, cell.logs);
+    }
+    let CellRecord { kernel, leg, abi, .. } = cell;
+    let _ = writeln!(
+        out,
+        "  again: cargo xtask test-syscall {} --kernel {kernel} --leg {leg} --abi {abi}",
+        run.syscall
+    );
+}
+
+fn proof(run: &RunRecord, out: &mut String) {
+    let proved: Vec<&CellRecord> = run.cells.iter().filter(|cell| !cell.entries.is_empty()).collect();
+    if proved.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nproof of entry (architecture/number as the kernel saw them, how often):");
+    for cell in proved {
+        let mut counts = Vec::new();
+        for entry in cell.entries.iter().filter(|entry| entry.count > 0 || entry.abi == cell.abi) {
+            let door = crate::model::Door { arch: entry.arch, nr: entry.nr };
+            counts.push(format!("{door} \u{d7} {}", entry.count));
+        }
+        let _ = writeln!(out, "  {:30} {}", cell.id().to_string(), counts.join(", "));
+    }
+}
+
+fn controls(run: &RunRecord, out: &mut String) {
+    let said: Vec<(&CellRecord, String)> = run
+        .cells
+        .iter()
+        .flat_map(|cell| cell.recorded.iter().map(move |recorded| (cell, recorded)))
+        .map(|(cell, recorded)| {
+            let passed = recorded.cases.iter().filter(|case| case.verdict == Verdict::Pass).count();
+            let counted = match recorded.cases.len() {
+                0 => String::new(),
+                total => format!(", {passed}/{total} cases passed"),
+            };
+            (cell, format!("{} {}{counted}", recorded.program, recorded.outcome))
+        })
+        .collect();
+    if said.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nwhat the selftest said where the call must be absent (not weighed):");
+    for (cell, said) in said {
+        let _ = writeln!(out, "  {:30} {}", cell.id().to_string(), sanitize(&said));
+    }
+}
+
+fn short(message: &str) -> String {
+    let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text: String = line.join("; ").chars().take(160).collect();
+    sanitize(&text)
+}
+
+/// Escapes a text of several lines and sets its further lines in.
+fn indent(text: &str) -> String {
+    text.lines().map(sanitize).collect::<Vec<_>>().join("\n    ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,524 @@
+//! The conductor: the only module that sees all five verbs.
+//!
+//! Kernels are prepared one after another (source, series, tables), so that a mistake in any of
+//! them is told before the first is built. Then they are built one after another, and a cell
+//! boots as soon as its image is there; while something is compiled, nothing boots, so that no
+//! guest is starved by a compiler. `run.json` is written after every cell.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fs_err as fs;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::boot::accel::{self, AccelChoice, Known};
+use crate::boot::qemu::Guest;
+use crate::boot::vm;
+use crate::build::config::{self, Configured};
+use crate::build::initramfs::{self, Image, PROBE};
+use crate::build::kernel::{self, Bench, BuiltKernel};
+use crate::build::selftest;
+use crate::build::series::{self, Overlay};
+use crate::build::source::{self, Pristine};
+use crate::build::{Trouble, Workshop};
+use crate::judge::console;
+use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
+use crate::judge::watch::{Deadlines, Evidence};
+use crate::limits;
+use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Verdict};
+use crate::plan::files::{Project, Spec};
+use crate::plan::host::{Host, Qemu};
+use crate::plan::numbers::{self, NumberError};
+use crate::plan::{KernelPlan, Plan};
+use crate::process::{Ctx, StopLevel};
+use crate::report::record::{
+    CellRecord, Durations, FindingRecord, HostRecord, KernelRecord, LegRecord, RunRecord, SCHEMA, State,
+};
+use crate::store::Store;
+
+/// What a run needs beside its plan.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// The checkout.
+    pub project: &'a Project,
+    /// The cache.
+    pub store: &'a Store,
+    /// The machine.
+    pub host: &'a Host,
+    /// QEMU.
+    pub qemu: &'a Qemu,
+    /// `--accel`.
+    pub accel: AccelChoice,
+    /// The run's folder; it exists.
+    pub out: &'a Path,
+}
+
+/// Why a run could not be started or written down.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields mean")]
+pub enum RunError {
+    #[error("{0}")]
+    Number(#[from] NumberError),
+    #[error("the run cannot be written down: {0}")]
+    Record(std::io::Error),
+}
+
+/// A kernel whose source, series and tables are in order.
+struct Prepared<'a> {
+    plan: &'a KernelPlan,
+    pristine: Pristine,
+    series: Overlay,
+}
+
+/// What all parts of a run share.
+struct Shared {
+    ctx: Ctx,
+    out: PathBuf,
+    started: Instant,
+    record: RefCell<RunRecord>,
+    order: Vec<CellId>,
+    write_error: RefCell<Option<std::io::Error>>,
+}
+
+/// Runs a plan and returns the record, which is also in `run.json`.
+pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord, RunError> {
+    let shared = Rc::new(Shared {
+        ctx: ctx.clone(),
+        out: means.out.to_owned(),
+        started: Instant::now(),
+        record: RefCell::new(first_record(means, plan)),
+        order: plan.cells.iter().map(|cell| cell.id.clone()).collect(),
+        write_error: RefCell::new(None),
+    });
+    shared.record.borrow().write(means.out).map_err(RunError::Record)?;
+    fs::create_dir_all(means.out.join("build")).map_err(RunError::Record)?;
+    for cell in &plan.cells {
+        if let Some(cause) = &cell.miss {
+            shared.close(CellRecord::new(&cell.id, Judged::without_run(cause.clone())), Duration::ZERO);
+        }
+    }
+    let machine = Rc::new(Semaphore::new(plan.jobs));
+    let shop = Workshop {
+        ctx,
+        store: means.store,
+        compiler: means.host.compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default(),
+        ccache: means.host.ccache,
+        make_jobs: means.host.cpus,
+        logs: means.out.join("build"),
+        machine: machine.clone(),
+        guests: plan.jobs,
+    };
+    let mut prepared = Vec::new();
+    for part in &plan.kernels {
+        match prepare(&shop, part, plan).await? {
+            Ok(ready) => prepared.push(ready),
+            Err(trouble) => shared.close_all(|id| id.kernel == part.kernel.name, &trouble.cause()),
+        }
+    }
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let mut cells = JoinSet::new();
+            let mut conductor =
+                Conductor { means, plan, shop: &shop, shared: &shared, machine, boards: None };
+            for ready in &prepared {
+                if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
+                    shared.close_all(|id| id.kernel == ready.plan.kernel.name, &trouble.cause());
+                }
+            }
+            while let Some(ended) = cells.join_next().await {
+                if let Err(error) = ended
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    // A bug is loud.
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        })
+        .await;
+    let level = ctx.stop.level();
+    let reason = match level {
+        StopLevel::Run => "a stage before it gave nothing".to_owned(),
+        StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
+    };
+    shared.close_all(|_| true, &Cause::NotRun { reason });
+    let mut record = shared.record.borrow_mut();
+    record.state = if level == StopLevel::Run { State::Complete } else { State::Interrupted };
+    record.elapsed_ms = shared.started.elapsed().as_millis() as u64;
+    record.write(means.out).map_err(RunError::Record)?;
+    match shared.write_error.take() {
+        Some(error) => Err(RunError::Record(error)),
+        None => Ok(record.clone()),
+    }
+}
+
+fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
+    let uname = rustix::system::uname();
+    let word = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    RunRecord {
+        schema: SCHEMA,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        state: State::Running,
+        syscall: plan.syscall.clone(),
+        started_unix_s: since.as_secs(),
+        elapsed_ms: 0,
+        folder: means.out.display().to_string(),
+        host: HostRecord {
+            system: [word(uname.sysname()), word(uname.release()), word(uname.machine())].join(" "),
+            cpus: means.host.cpus,
+            qemu: means.qemu.version.clone(),
+            machine: String::new(),
+            accel: String::new(),
+            accel_why: String::new(),
+            compiler: means.host.compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default(),
+            ccache: means.host.ccache,
+            jobs: plan.jobs,
+        },
+        kernels: Vec::new(),
+        selected: plan.cells.len(),
+        cells: Vec::new(),
+        notes: plan.notes.clone(),
+    }
+}
+
+/// Source, series and tables of one kernel. A number that is taken or contradicts the tables ends
+/// the whole run before anything is built; other trouble is this kernel's alone.
+async fn prepare<'a>(
+    shop: &Workshop<'_>,
+    part: &'a KernelPlan,
+    plan: &Plan,
+) -> Result<Result<Prepared<'a>, Trouble>, RunError> {
+    let pristine = match source::pristine(shop, &part.kernel).await {
+        Ok(pristine) => pristine,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let series = match series::apply(shop, &pristine, &part.spec.patches).await {
+        Ok(series) => series,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let before = |path: &str| pristine.read(path);
+    let after = |path: &str| series.read(&pristine, path);
+    numbers::check(&part.kernel.name, &part.spec, &plan.abis, before, after)?;
+    Ok(Ok(Prepared { plan: part, pristine, series }))
+}
+
+impl Shared {
+    /// Writes a cell down and tells of it.
+    fn close(&self, cell: CellRecord, elapsed: Duration) {
+        let (passed, total) = cell.passed();
+        self.ctx.events.send(RunEvent::CellEnded {
+            cell: cell.id(),
+            verdict: cell.verdict,
+            passed: passed as u64,
+            total: total as u64,
+            text: cell.cause.as_ref().map(|cause| cause.text.clone()).unwrap_or_default(),
+            elapsed,
+        });
+        let place = |id: &CellId| self.order.iter().position(|other| other == id);
+        let mut record = self.record.borrow_mut();
+        record.cells.push(cell);
+        record.cells.sort_by_key(|cell| place(&cell.id()));
+        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
+        if let Err(error) = record.write(&self.out) {
+            self.write_error.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
+    fn close_all(&self, which: impl Fn(&CellId) -> bool, cause: &Cause) {
+        for id in self.order.iter().filter(|id| which(id)) {
+            let open = !self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
+            if open {
+                self.close(CellRecord::new(id, Judged::without_run(cause.clone())), Duration::ZERO);
+            }
+        }
+    }
+
+    fn is_open(&self, id: &CellId) -> bool {
+        self.order.contains(id) && !self.record.borrow().cells.iter().any(|cell| cell.id() == *id)
+    }
+}
+
+struct Conductor<'a> {
+    means: &'a Means<'a>,
+    plan: &'a Plan,
+    shop: &'a Workshop<'a>,
+    shared: &'a Rc<Shared>,
+    machine: Rc<Semaphore>,
+    /// Accelerator, board and clock, once they are decided.
+    boards: Option<Boards>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Boards {
+    accel: crate::boot::qemu::Accel,
+    machine: crate::boot::qemu::Machine,
+    tsc_khz: Option<u64>,
+}
+
+impl Conductor<'_> {
+    /// Builds what the cells of one kernel need, and sends each off as soon as it can boot.
+    async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
+        let KernelPlan { kernel, spec, legs } = ready.plan;
+        let record = KernelRecord {
+            kernel: kernel.name.clone(),
+            source: ready.pristine.id.to_string(),
+            patches: spec.patches.iter().map(|p| file_name(p)).collect(),
+            numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
+            option: spec.option.to_string(),
+            legs: Vec::new(),
+        };
+        self.shared.record.borrow_mut().kernels.push(record);
+        let mut bench = Bench::new(self.shop, kernel, ready.pristine.clone());
+        let mut images: Option<BTreeMap<Abi, Image>> = None;
+        for &leg in legs {
+            if self.plan.abis.iter().all(|&abi| !self.open(ready, leg, abi)) {
+                continue;
+            }
+            let built = match self.leg(&mut bench, ready, leg).await {
+                Ok(built) => built,
+                Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+                Err(Trouble::Cause(cause)) => {
+                    self.shared.close_all(|id| id.kernel == kernel.name && id.leg == leg, &cause);
+                    continue;
+                }
+            };
+            if images.is_none() {
+                images = Some(self.images(&mut bench, ready).await?);
+            }
+            let vmlinux = self.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
+            let config = format!("images/{}.{leg}.config", kernel.name);
+            fs::write(self.means.out.join(&config), &built.config.text)?;
+            if let Some(record) = self.shared.record.borrow_mut().kernels.last_mut() {
+                let (key, image) = (built.key.to_string(), below(self.means.out, &vmlinux));
+                record.legs.push(LegRecord { leg, key, image, config });
+            }
+            for (&abi, image) in images.iter().flatten() {
+                let id = CellId { kernel: kernel.name.clone(), leg, abi };
+                if !self.shared.is_open(&id) {
+                    continue;
+                }
+                if let Some(lost) = built.config.lost.get(&abi) {
+                    let cause = Cause::NoKernelAbi { option: lost.clone() };
+                    self.shared.close(CellRecord::new(&id, Judged::without_run(cause)), Duration::ZERO);
+                    continue;
+                }
+                let initramfs = self.keep(&image.path, &format!("{}.{abi}.initramfs", kernel.name))?;
+                let mut guest = Guest {
+                    qemu: self.means.qemu.path.clone(),
+                    name: format!("abimatrix.{}", id.slug()),
+                    accel: crate::boot::qemu::Accel::Tcg,
+                    machine: crate::boot::qemu::Machine::Q35,
+                    kernel: vmlinux.clone(),
+                    initramfs,
+                    command_line: kernel.command_line.clone(),
+                    tsc_khz: None,
+                };
+                let boards = self.boards(&guest).await;
+                (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
+                let (runs, expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
+                let job =
+                    Job { shared: self.shared.clone(), id, guest, plan: GuestPlan { runs }, expectation };
+                let machine = self.machine.clone();
+                cells.spawn_local(async move { job.run(&machine).await });
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, ready: &Prepared<'_>, leg: Leg, abi: Abi) -> bool {
+        self.shared.is_open(&CellId { kernel: ready.plan.kernel.name.clone(), leg, abi })
+    }
+
+    async fn leg(
+        &self,
+        bench: &mut Bench<'_>,
+        ready: &Prepared<'_>,
+        leg: Leg,
+    ) -> Result<BuiltKernel, Trouble> {
+        let what = format!("{} {leg}", bench.kernel.name);
+        let none = Overlay::none();
+        let overlay = if leg == Leg::Unpatched { &none } else { &ready.series };
+        let fragments = config::fragments(bench, &ready.plan.spec, leg, &ready.series)?;
+        let configured: Configured = config::configure(bench, &what, overlay, &fragments).await?;
+        kernel::build(bench, &what, overlay, configured).await
+    }
+
+    /// The images of all open ABIs. An ABI whose programs do not build loses its cells alone.
+    async fn images(
+        &self,
+        bench: &mut Bench<'_>,
+        ready: &Prepared<'_>,
+    ) -> Result<BTreeMap<Abi, Image>, Trouble> {
+        let agent = selftest::agent(self.shop, self.means.project).await?;
+        let mut images = BTreeMap::new();
+        for &abi in &self.plan.abis {
+            if ready.plan.legs.iter().all(|&leg| !self.open(ready, leg, abi)) {
+                continue;
+            }
+            let image = async {
+                let probe = selftest::probe(self.shop, self.means.project, abi).await?;
+                let programs = selftest::build(bench, &ready.series, &ready.plan.spec, abi).await?;
+                initramfs::pack(self.shop, &agent, &probe, &programs)
+            };
+            match image.await {
+                Ok(image) => {
+                    images.insert(abi, image);
+                }
+                Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+                Err(Trouble::Cause(cause)) => {
+                    let name = &ready.plan.kernel.name;
+                    self.shared.close_all(|id| id.kernel == *name && id.abi == abi, &cause);
+                }
+            }
+        }
+        Ok(images)
+    }
+
+    /// Puts a file of the cache into the run's folder, which is then whole by itself.
+    fn keep(&self, file: &Path, name: &str) -> Result<PathBuf, Trouble> {
+        let folder = self.means.out.join("images");
+        fs::create_dir_all(&folder)?;
+        let kept = folder.join(name);
+        if !kept.exists() && std::fs::hard_link(file, &kept).is_err() {
+            fs::copy(file, &kept)?;
+        }
+        Ok(kept)
+    }
+
+    /// Accelerator and board, decided once per run, by a trial boot of the first guest if need be.
+    async fn boards(&mut self, guest: &Guest) -> Boards {
+        if let Some(boards) = self.boards {
+            return boards;
+        }
+        let Means { store, host, qemu, accel, out, .. } = *self.means;
+        let tsc_khz = accel::tsc_khz(store);
+        let decision = match accel::known(store, host, qemu, accel) {
+            Known::Decided(decision) => decision,
+            Known::Untried => {
+                let machine = accel::machine(qemu, crate::boot::qemu::Accel::Kvm, tsc_khz);
+                let trial = Guest { machine, tsc_khz, ..guest.clone() };
+                accel::try_kvm(&self.shared.ctx, store, qemu, &trial, &out.join("kvm-trial")).await
+            }
+        };
+        let machine = accel::machine(qemu, decision.accel, tsc_khz);
+        let mut record = self.shared.record.borrow_mut();
+        record.host.accel = decision.accel.to_string();
+        record.host.accel_why.clone_from(&decision.why);
+        record.host.machine = machine.to_string();
+        *self.boards.insert(Boards { accel: decision.accel, machine, tsc_khz })
+    }
+}
+
+/// What a guest is asked to do, and what the judge is to expect of it.
+fn agenda(
+    spec: &Spec,
+    leg: Leg,
+    abi: Abi,
+    image: &Image,
+    deadline: Duration,
+) -> (Vec<PlannedRun>, Expectation) {
+    let number = spec.number(abi);
+    let probe = |role: Role, expect: &str| {
+        let args =
+            vec![PROBE.to_owned(), format!("door={abi}"), format!("nr={number}"), format!("expect={expect}")];
+        (role, Mode::Plain, limits::PROBE_DEADLINE, args)
+    };
+    let tests = |role: Role, mode: Mode, deadline: Duration| {
+        image.tests.iter().map(move |test| (role, mode, deadline, vec![test.clone()]))
+    };
+    let mut agenda = Vec::new();
+    if leg.is_control() {
+        agenda.push(probe(Role::Judged, "enosys"));
+        agenda.extend(tests(Role::Recorded, Mode::Plain, deadline));
+    } else {
+        agenda.extend(tests(Role::Judged, Mode::Plain, deadline));
+        // A stop at every entry into the kernel makes a program slower, not faster.
+        let traced = (deadline * 2).min(limits::TEST_DEADLINE_MAX);
+        agenda.extend(tests(Role::Traced, Mode::Traced, traced));
+        agenda.push(probe(Role::Wired, "wired"));
+    }
+    let mut expected = Vec::new();
+    let mut runs = Vec::new();
+    for (role, mode, deadline, args) in agenda {
+        let program = file_name(Path::new(&args[0]));
+        expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64 });
+        let doors = match mode {
+            Mode::Traced => Abi::ALL.into_iter().map(|abi| abi.door(spec.number(abi))).collect(),
+            Mode::Plain => Vec::new(),
+        };
+        runs.push(PlannedRun { mode, deadline, args, env: Vec::new(), doors });
+    }
+    (runs, Expectation { leg, abi, number, table: numbers::table(abi), runs: expected })
+}
+
+/// One cell on its way.
+struct Job {
+    shared: Rc<Shared>,
+    id: CellId,
+    guest: Guest,
+    plan: GuestPlan,
+    expectation: Expectation,
+}
+
+impl Job {
+    async fn run(self, machine: &Semaphore) {
+        let Ok(_turn) = machine.acquire().await else { return };
+        let ctx = &self.shared.ctx;
+        if ctx.stop.level() != StopLevel::Run {
+            // It never ran: the end of the run says so.
+            return;
+        }
+        ctx.events.send(RunEvent::CellStarted(self.id.clone()));
+        let folder = self.shared.out.join(self.id.slug());
+        let started = Instant::now();
+        let ran = vm::run(ctx, &self.guest, &self.plan, Deadlines::default(), &folder).await;
+        let cell = match ran {
+            Ok(seen) => self.record(&seen, &folder),
+            Err(error) => {
+                let detail = error.to_string();
+                CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))
+            }
+        };
+        self.shared.close(cell, started.elapsed());
+    }
+
+    fn record(&self, seen: &Evidence, folder: &Path) -> CellRecord {
+        let ms = |time: Duration| time.as_millis() as u64;
+        let mut cell = CellRecord::new(&self.id, verdict::judge(&self.expectation, seen));
+        cell.entries = verdict::entries(&self.expectation, seen);
+        cell.recorded = verdict::recorded(&self.expectation, seen).into_iter().map(Into::into).collect();
+        cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
+        cell.durations = Durations {
+            boot_ms: seen.hello.as_ref().map(|(at, _)| ms(*at)),
+            run_ms: seen.hello.as_ref().zip(seen.bye).map(|((hello, _), bye)| ms(bye.saturating_sub(*hello))),
+            total_ms: ms(seen.over_at),
+        };
+        let finding = |finding: &console::Finding| FindingRecord {
+            kind: finding.kind.as_str().to_owned(),
+            title: finding.title.clone(),
+            line: finding.line,
+            fatal: finding.fatal,
+        };
+        cell.findings = seen.findings.iter().map(finding).collect();
+        cell.logs = below(&self.shared.out, folder);
+        if cell.verdict != Verdict::Pass {
+            let console = std::fs::read(folder.join(vm::log::CONSOLE)).unwrap_or_default();
+            cell.console_tail = console::tail(&console, limits::TAIL_LINES);
+        }
+        cell
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn below(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
