@@ -1,0 +1,228 @@
+//! What can be typed, and the exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use harness::boot::accel::AccelChoice;
+use harness::boot::qemu::Accel;
+use harness::model::{Abi, KernelName, Leg};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every selected cell passed
+  1    at least one cell failed
+  2    wrong usage or input
+  3    nothing failed, but something was skipped, missed or in error
+  4    nothing was selected
+  130  interrupted by Ctrl-C (SIGINT)
+  143  interrupted by SIGTERM";
+
+/// Does a system call behave the same for a 64-bit, a 32-bit and an x32 program?
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build kernels with a syscall's series, run its selftest by every ABI, print the matrix
+    TestSyscall(TestSyscall),
+    /// Show what is needed on this machine and what of it is missing
+    Doctor(Doctor),
+    /// Run this project's own tests
+    Test(Test),
+    /// Measure this tool against bare QEMU and bare make, as ratios
+    Bench(Bench),
+}
+
+/// Options that most commands have.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Install what is missing through apt (as root, or with sudo), and say what
+    #[arg(long)]
+    pub setup: bool,
+    /// Where sources, kernels and images are kept [default: $XDG_CACHE_HOME/abimatrix]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Show more: -v every stage and note, -vv every command
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// `test-syscall`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct TestSyscall {
+    /// The syscall, by its name in the tables
+    #[arg(value_name = "SYSCALL")]
+    pub syscall: String,
+    /// Only this kernel (repeatable) [default: the newest that has a series for it]
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Vec<KernelName>,
+    /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
+    #[arg(long, value_name = "LEG")]
+    pub leg: Vec<Leg>,
+    /// Only this ABI (repeatable): m64, m32, mx32
+    #[arg(long, value_name = "ABI")]
+    pub abi: Vec<Abi>,
+    /// Guests at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
+    pub jobs: Option<usize>,
+    /// Deadline of one test program, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
+    pub timeout: Option<Duration>,
+    /// How guests are run: auto takes KVM only after a guest has really run under it
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
+    pub accel: AccelChoice,
+    /// How the result is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Where logs and run.json go [default: a new folder below target/abimatrix]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Apply this patch after the series (repeatable; for trying out a mutation)
+    #[arg(long, value_name = "PATCH")]
+    pub extra_patch: Vec<PathBuf>,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The matrix, for people.
+    Text,
+    /// run.json.
+    Json,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Only the tiers without a kernel (T0 to T2): under two minutes
+    #[arg(long)]
+    pub fast: bool,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// How often the warm run and the raw boots are timed
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub rounds: usize,
+    /// Also time a cold kernel build against a bare make (takes minutes)
+    #[arg(long)]
+    pub build: bool,
+    /// Boot this often beside a processor burner and count the boots that were lost
+    #[arg(long, value_name = "N")]
+    pub boots: Option<usize>,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn parse_jobs(text: &str) -> Result<usize, String> {
+    let max = harness::limits::JOBS_MAX;
+    match text.parse() {
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
+        _ => Err(format!("a number from 1 to {max}")),
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let max = harness::limits::TEST_DEADLINE_MAX.as_secs();
+    match text.trim_end_matches('s').parse() {
+        Ok(n) if (1..=max).contains(&n) => Ok(Duration::from_secs(n)),
+        _ => Err(format!("a number of seconds from 1 to {max}")),
+    }
+}
+
+fn parse_accel(text: &str) -> Result<AccelChoice, String> {
+    match text {
+        "auto" => Ok(AccelChoice::Auto),
+        "kvm" => Ok(AccelChoice::Only(Accel::Kvm)),
+        "tcg" => Ok(AccelChoice::Only(Accel::Tcg)),
+        _ => Err("auto, kvm or tcg".to_owned()),
+    }
+}
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Every selected cell passed.
+    Passed,
+    /// At least one failed.
+    Failed,
+    /// Wrong usage or input.
+    Usage,
+    /// Nothing failed, but something was skipped, missed or in error.
+    Incomplete,
+    /// Nothing was selected.
+    Nothing,
+    /// The user ended it, by this signal.
+    Interrupted(&'static str),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Passed => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Incomplete => 3,
+            Exit::Nothing => 4,
+            Exit::Interrupted("SIGTERM") => 143,
+            Exit::Interrupted(_) => 130,
+        })
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Exit::Passed => "passed",
+            Exit::Failed => "failed",
+            Exit::Usage => "wrong usage or input",
+            Exit::Incomplete => "incomplete",
+            Exit::Nothing => "nothing was selected",
+            Exit::Interrupted(_) => "interrupted",
+        })
+    }
+}
+
+impl std::error::Error for Exit {}

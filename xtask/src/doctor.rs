@@ -1,0 +1,99 @@
+//! `doctor`: what is needed, what is here, and what KVM really does.
+
+use anyhow::Result;
+use harness::boot::accel::{self, AccelChoice, Known};
+use harness::plan::files::Source;
+use harness::plan::host::{self, Host, KvmDevice};
+use harness::plan::tools::{self, Need, Tool};
+
+use crate::cli::{Doctor, Exit};
+use crate::{progress, session, setup};
+
+/// Prints the table; 0 if nothing that is required is missing.
+pub fn run(args: &Doctor) -> Result<Exit> {
+    let project = session::project();
+    let mut sources = Vec::new();
+    for name in project.kernels()? {
+        if let Source::Debian(package) = project.kernel(&name)?.source {
+            sources.push(tools::debian_source(package.as_str()));
+        }
+    }
+    session::run(progress::events(&args.common), |ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+        let mut host = host::look(&ctx, &store).await;
+        if args.common.setup {
+            let wanted = missing(&host, &sources);
+            setup::install(&wanted)?;
+            host = host::look(&ctx, &store).await;
+        }
+        print(&host, &sources, &kvm(&store, &host));
+        Ok(if host.missing(&sources).is_empty() { Exit::Passed } else { Exit::Incomplete })
+    })
+}
+
+/// Everything that a package would bring: what is required, the columns, and what only helps.
+pub fn missing(host: &Host, sources: &[Tool]) -> Vec<Tool> {
+    let of_table = host.found.iter().filter(|found| found.state.is_err()).map(|found| found.tool.clone());
+    let of_sources = host.missing(sources).into_iter().map(|(tool, _)| tool);
+    let mut tools: Vec<Tool> = Vec::new();
+    for tool in of_table.chain(of_sources) {
+        if !tools.contains(&tool) {
+            tools.push(tool);
+        }
+    }
+    tools
+}
+
+fn kvm(store: &harness::store::Store, host: &Host) -> String {
+    match (&host.kvm, &host.qemu) {
+        (KvmDevice::Absent, _) => "no /dev/kvm: guests run under TCG".to_owned(),
+        (KvmDevice::Refused(why), _) => format!("/dev/kvm cannot be opened ({why}): guests run under TCG"),
+        (KvmDevice::Opens, None) => "/dev/kvm opens; QEMU is missing".to_owned(),
+        (KvmDevice::Opens, Some(qemu)) => match accel::known(store, host, qemu, AccelChoice::Auto) {
+            Known::Decided(decision) => {
+                format!("/dev/kvm opens; tried: {} ({})", decision.accel, decision.why)
+            }
+            Known::Untried => {
+                "/dev/kvm opens; whether a guest runs under it is tried with the first kernel that is built"
+                    .to_owned()
+            }
+        },
+    }
+}
+
+fn print(host: &Host, sources: &[Tool], kvm: &str) {
+    let mut rows = Vec::new();
+    for found in &host.found {
+        rows.push((found.tool.clone(), found.state.clone()));
+    }
+    let absent = host.missing(sources);
+    for tool in sources {
+        let state = match absent.iter().find(|(missing, _)| missing == tool) {
+            Some((_, why)) => Err(why.clone()),
+            None => Ok("found".to_owned()),
+        };
+        rows.push((tool.clone(), state));
+    }
+    let width = rows.iter().map(|(tool, _)| tool.name.len()).max().unwrap_or(0);
+    for (tool, state) in rows {
+        let (word, what) = match (&state, tool.need) {
+            (Ok(state), _) => ("ok", state.clone()),
+            (Err(why), Need::Required) => ("MISSING", advice(&tool, why)),
+            (Err(why), Need::Column(_)) => ("missing", advice(&tool, why)),
+            (Err(why), Need::Helpful) => ("absent", advice(&tool, why)),
+        };
+        anstream::println!("{word:8} {:width$}  {what}", tool.name);
+    }
+    anstream::println!("{:8} {:width$}  {kvm}", "kvm", "/dev/kvm");
+    anstream::println!(
+        "{:8} {:width$}  {} processors, {} MiB of memory free",
+        "host",
+        "",
+        host.cpus,
+        host.memory_free_mib
+    );
+}
+
+fn advice(tool: &Tool, why: &str) -> String {
+    format!("{why}; {} ({})", tool.purpose, tool.packages.join(" and "))
+}

@@ -1,0 +1,39 @@
+//! `cargo xtask`: the command line of abimatrix.
+//!
+//! The only place that prints, reads the environment, or picks an exit code. What is decided,
+//! built, booted and judged is the `harness` crate's.
+
+mod bench;
+mod cli;
+mod doctor;
+mod progress;
+mod session;
+mod setup;
+mod test;
+mod test_syscall;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Started by ourselves, to clean up if we are killed: see harness::process::guard.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == harness::process::guard::GUARD_ARG) {
+        harness::process::guard::main(std::io::stdin());
+        return ExitCode::SUCCESS;
+    }
+    let cli = cli::Cli::parse();
+    let ended = match &cli.command {
+        cli::Command::TestSyscall(args) => test_syscall::run(args),
+        cli::Command::Doctor(args) => doctor::run(args),
+        cli::Command::Test(args) => test::run(args),
+        cli::Command::Bench(args) => bench::run(args),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            anstream::eprintln!("error: {error:#}");
+            error.downcast_ref().copied().unwrap_or(cli::Exit::Usage).into()
+        }
+    }
+}

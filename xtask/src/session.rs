@@ -1,0 +1,81 @@
+//! What every command begins with: the project, the environment, the signals, the guard, the cache.
+
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use harness::model::Events;
+use harness::plan::files::Project;
+use harness::process::{Ctx, Guard, Stop, StopSwitch};
+use harness::store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The variables of the caller's that reach a child. Everything else (MAKEFLAGS, KBUILD_*, CFLAGS,
+/// LD_PRELOAD, …) could change what is built.
+const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TMPDIR", "CCACHE_DIR", "XDG_CACHE_HOME"];
+
+/// The project's top folder.
+pub fn project() -> Project {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Project::new(here.parent().unwrap_or(here).to_owned())
+}
+
+/// Runs a command's work on one thread, with signals heard and a guard beside it.
+pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(Ctx) -> F) -> Result<T> {
+    // One thread: children die with the thread that started them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let program = std::env::current_exe().context("cannot find this very program")?;
+    let guard = Guard::start(&program).context("cannot start the guard process")?;
+    runtime.block_on(async {
+        let (switch, stop) = StopSwitch::new();
+        let ctx = Ctx { events, stop, guard, env: environment() };
+        let work = work(ctx);
+        tokio::pin!(work);
+        let mut int = signal(SignalKind::interrupt())?;
+        let mut term = signal(SignalKind::terminate())?;
+        let mut hup = signal(SignalKind::hangup())?;
+        loop {
+            let name = tokio::select! {
+                done = &mut work => return done,
+                _ = int.recv() => "SIGINT",
+                _ = term.recv() => "SIGTERM",
+                _ = hup.recv() => "SIGHUP",
+            };
+            switch.press(name);
+        }
+    })
+}
+
+/// The environment that children get.
+fn environment() -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> =
+        PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?))).collect();
+    env.push(("LC_ALL".into(), "C".into()));
+    // /sbin is where some of the kernel's tools lie, and not on every user's path.
+    if let Some((_, path)) = env.iter_mut().find(|(name, _)| name == OsStr::new("PATH")) {
+        path.push(":/usr/sbin:/sbin");
+    }
+    env
+}
+
+/// Opens the cache.
+pub fn store(cache: Option<&Path>, ctx: &Ctx) -> Result<Store> {
+    let root = match cache {
+        Some(path) => path.to_owned(),
+        None => cache_home()?.join("abimatrix"),
+    };
+    Ok(Store::open(&root, &ctx.guard)?)
+}
+
+fn cache_home() -> Result<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    from("XDG_CACHE_HOME")
+        .or_else(|| from("HOME").map(|home| home.join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set: say --cache DIR")
+}
+
+/// The signal that the user ended the run by, if any.
+pub fn stopped(stop: &Stop) -> Option<&'static str> {
+    Some(stop.level().signal()).filter(|signal| !signal.is_empty())
+}

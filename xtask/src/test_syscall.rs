@@ -1,0 +1,206 @@
+//! `test-syscall`: the main job.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use harness::boot::accel::{self, AccelChoice, Known};
+use harness::model::Verdict;
+use harness::plan::files::{Project, Source};
+use harness::plan::host::{self, Host};
+use harness::plan::tools::{self, Tool};
+use harness::plan::{self, Plan, PlanError, Selection};
+use harness::process::Ctx;
+use harness::report::record::{RunRecord, State};
+use harness::report::text::{self, Paint};
+use harness::run::{self, Means};
+use harness::store::Store;
+
+use crate::cli::{Color, Common, Exit, Format, TestSyscall};
+use crate::{doctor, progress, session, setup};
+
+/// Runs the matrix and prints it.
+pub fn run(args: &TestSyscall) -> Result<Exit> {
+    choose_color(&args.common);
+    session::run(progress::events(&args.common), |ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+        let project = session::project();
+        let Some((host, plan)) = prepare(args, &ctx, &store, &project).await? else {
+            return Ok(Exit::Nothing);
+        };
+        anstream::eprintln!("{}:\n{plan}", plan.syscall);
+        anstream::eprintln!("  {}", accelerator(&store, &host, args.accel));
+        if args.dry_run {
+            return Ok(Exit::Passed);
+        }
+        let sources = sources(&plan);
+        if !host.missing(&sources).is_empty() {
+            return Err(tell_missing(&host, &sources));
+        }
+        let qemu = host.qemu.as_ref().context("QEMU is missing")?;
+        let out = out_folder(args, &project)?;
+        let means =
+            Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out: &out };
+        let record = run::run(&ctx, &means, &plan).await?;
+        print(&record, args)?;
+        Ok(exit(&record, session::stopped(&ctx.stop)))
+    })
+}
+
+/// Looks at the host, installs what is missing if that was asked for, and plans.
+async fn prepare(
+    args: &TestSyscall,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<Option<(Host, Plan)>> {
+    let selection = Selection {
+        kernels: args.kernel.clone(),
+        legs: args.leg.clone(),
+        abis: args.abi.clone(),
+        jobs: args.jobs,
+        timeout: args.timeout,
+        extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+    };
+    let mut host = host::look(ctx, store).await;
+    let mut plan = match plan::plan(project, &args.syscall, &selection, &host) {
+        Ok(plan) => plan,
+        Err(PlanError::Nothing(why)) => {
+            anstream::eprintln!("nothing is selected: {why}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if args.common.setup && !args.dry_run {
+        let wanted = doctor::missing(&host, &sources(&plan));
+        if !wanted.is_empty() {
+            setup::install(&wanted)?;
+            host = host::look(ctx, store).await;
+            plan = plan::plan(project, &args.syscall, &selection, &host)?;
+        }
+    }
+    Ok(Some((host, plan)))
+}
+
+/// The packages that the plan's kernels come from.
+fn sources(plan: &Plan) -> Vec<Tool> {
+    let package = |source: &Source| match source {
+        Source::Debian(package) => Some(tools::debian_source(package.as_str())),
+        Source::Tarball { .. } | Source::Directory(_) | Source::Git { .. } => None,
+    };
+    plan.kernels.iter().filter_map(|part| package(&part.kernel.source)).collect()
+}
+
+fn tell_missing(host: &Host, sources: &[Tool]) -> anyhow::Error {
+    let mut text = String::from("this machine lacks what the run needs:");
+    for (tool, why) in host.missing(sources) {
+        text.push_str(&format!("\n  {}: {why} (package {})", tool.name, tool.packages.join(" and ")));
+    }
+    text.push_str("\nrun the same command with --setup to install it, or see `cargo xtask doctor`");
+    anyhow::anyhow!(text)
+}
+
+fn accelerator(store: &Store, host: &Host, choice: AccelChoice) -> String {
+    match host.qemu.as_ref().map(|qemu| accel::known(store, host, qemu, choice)) {
+        Some(Known::Decided(decision)) => format!("accelerator {} ({})", decision.accel, decision.why),
+        Some(Known::Untried) => "accelerator kvm, if the first guest runs under it; otherwise tcg".to_owned(),
+        None => "accelerator not known: QEMU is missing".to_owned(),
+    }
+}
+
+/// The run's folder: the one that was asked for, or a new one with `latest` pointing at it.
+fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
+    if let Some(out) = &args.out {
+        let out = std::path::absolute(out)?;
+        if out.join(harness::report::record::FILE).exists() {
+            anyhow::bail!("{} holds a run already: name a new folder", out.display());
+        }
+        std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+        return Ok(out);
+    }
+    let runs = project.root().join("target/abimatrix");
+    std::fs::create_dir_all(&runs).with_context(|| format!("cannot make {}", runs.display()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let stamp = stamp(now);
+    for n in 0..1000 {
+        let suffix = if n == 0 { String::new() } else { format!(".{n}") };
+        let name = format!("{stamp}-{}{suffix}", args.syscall);
+        let out = runs.join(&name);
+        match std::fs::create_dir(&out) {
+            Ok(()) => {
+                point_latest(&runs, &name);
+                return Ok(out);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot make {}", out.display())),
+        }
+    }
+    anyhow::bail!("{} is full of runs of this very second", runs.display())
+}
+
+/// The link is a convenience: two runs at once leave it at one of them.
+fn point_latest(runs: &Path, name: &str) {
+    let new = runs.join(format!(".latest-{}", std::process::id()));
+    let linked =
+        std::os::unix::fs::symlink(name, &new).and_then(|()| std::fs::rename(&new, runs.join("latest")));
+    if linked.is_err() {
+        let _ = std::fs::remove_file(new);
+    }
+}
+
+/// `20261121T230301Z`: sorts as time does.
+fn stamp(unix_s: u64) -> String {
+    let (days, s) = (unix_s / 86_400, unix_s % 86_400);
+    // Howard Hinnant's civil_from_days, for days since 1970.
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+fn choose_color(common: &Common) {
+    match common.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+fn print(record: &RunRecord, args: &TestSyscall) -> Result<()> {
+    match args.format {
+        // anstream takes the colours out again where they do not belong.
+        Format::Text => anstream::print!("{}", text::render(record, Paint::Colour)),
+        Format::Json => anstream::println!("{}", serde_json::to_string_pretty(record)?),
+    }
+    Ok(())
+}
+
+fn exit(record: &RunRecord, stopped: Option<&'static str>) -> Exit {
+    if record.state == State::Interrupted
+        && let Some(signal) = stopped
+    {
+        Exit::Interrupted(signal)
+    } else if record.count(Verdict::Fail) > 0 {
+        Exit::Failed
+    } else if record.all_passed() {
+        Exit::Passed
+    } else {
+        Exit::Incomplete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_dates() {
+        assert_eq!(stamp(0), "19700101T000000Z");
+        assert_eq!(stamp(951_782_400), "20000229T000000Z");
+        assert_eq!(stamp(1_795_302_181), "20261121T230301Z");
+    }
+}
