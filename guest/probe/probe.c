@@ -130,7 +130,8 @@ static bool expect_enosys(uint32_t nr)
 		ok = got == -ENOSYS;
 		if (!ok)
 			print_result(got);
-		printf("%s %u number %u by the " DOOR " door gives -ENOSYS, %s\n",
+		/* Without the door's name: the cases of the ABIs are compared by theirs. */
+		printf("%s %u number %u gives -ENOSYS, %s\n",
 		       ok ? "ok" : "not ok", i + 1, (unsigned int)nr,
 		       patterns[i].name);
 		good &= ok;
@@ -149,7 +150,7 @@ static bool expect_wired(uint32_t nr)
 	got = enter(nr, args);
 	ok = got != -ENOSYS;
 	print_result(got);
-	printf("%s 1 number %u by the " DOOR " door is wired\n", ok ? "ok" : "not ok",
+	printf("%s 1 number %u is wired\n", ok ? "ok" : "not ok",
 	       (unsigned int)nr);
 	return ok;
 }

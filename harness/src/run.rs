@@ -319,7 +319,8 @@ impl Conductor<'_> {
                     command_line: kernel.command_line.clone(),
                     tsc_khz: None,
                 };
-                let boards = self.boards(&guest).await;
+                let trial = agenda(spec, Leg::ConfigOff, abi, image, self.plan.deadline).0;
+                let boards = self.boards(&guest, trial).await;
                 (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
                 let (runs, expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
                 let job =
@@ -392,7 +393,7 @@ impl Conductor<'_> {
     }
 
     /// Accelerator and board, decided once per run, by a trial boot of the first guest if need be.
-    async fn boards(&mut self, guest: &Guest) -> Boards {
+    async fn boards(&mut self, guest: &Guest, mut runs: Vec<PlannedRun>) -> Boards {
         if let Some(boards) = self.boards {
             return boards;
         }
@@ -403,7 +404,10 @@ impl Conductor<'_> {
             Known::Untried => {
                 let machine = accel::machine(qemu, crate::boot::qemu::Accel::Kvm, tsc_khz);
                 let trial = Guest { machine, tsc_khz, ..guest.clone() };
-                accel::try_kvm(&self.shared.ctx, store, qemu, &trial, &out.join("kvm-trial")).await
+                // The tool's own probe is enough: the question is whether a guest runs at all.
+                runs.truncate(1);
+                let plan = GuestPlan { runs };
+                accel::try_kvm(&self.shared.ctx, store, qemu, &trial, &plan, &out.join("kvm-trial")).await
             }
         };
         let machine = accel::machine(qemu, decision.accel, tsc_khz);

@@ -47,6 +47,9 @@ pub struct Common {
     /// Install what is missing through apt (as root, or with sudo), and say what
     #[arg(long)]
     pub setup: bool,
+    /// The folder with configs/, guest/ and kernels/ [default: this checkout]
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
     /// Where sources, kernels and images are kept [default: $XDG_CACHE_HOME/abimatrix]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,

@@ -11,7 +11,7 @@ use crate::{progress, session, setup};
 
 /// Prints the table; 0 if nothing that is required is missing.
 pub fn run(args: &Doctor) -> Result<Exit> {
-    let project = session::project();
+    let project = session::project(args.common.project.as_deref())?;
     let mut sources = Vec::new();
     for name in project.kernels()? {
         if let Source::Debian(package) = project.kernel(&name)?.source {

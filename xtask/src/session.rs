@@ -15,10 +15,24 @@ use tokio::signal::unix::{SignalKind, signal};
 /// LD_PRELOAD, …) could change what is built.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TMPDIR", "CCACHE_DIR", "XDG_CACHE_HOME"];
 
-/// The project's top folder.
-pub fn project() -> Project {
+/// The project: the folder that was named, or the checkout that this program was built from.
+pub fn project(named: Option<&Path>) -> Result<Project> {
+    let root = match named {
+        Some(path) => path.canonicalize().with_context(|| format!("--project {}", path.display()))?,
+        None => checkout(),
+    };
+    for folder in ["configs", "guest", "kernels"] {
+        if !root.join(folder).is_dir() {
+            anyhow::bail!("{} is not a project: it has no {folder}/", root.display());
+        }
+    }
+    Ok(Project::new(root))
+}
+
+/// The checkout that this program was built from.
+pub fn checkout() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Project::new(here.parent().unwrap_or(here).to_owned())
+    here.parent().unwrap_or(here).to_owned()
 }
 
 /// Runs a command's work on one thread, with signals heard and a guard beside it.

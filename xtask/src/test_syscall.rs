@@ -24,7 +24,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     choose_color(&args.common);
     session::run(progress::events(&args.common), |ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &ctx)?;
-        let project = session::project();
+        let project = session::project(args.common.project.as_deref())?;
         let Some((host, plan)) = prepare(args, &ctx, &store, &project).await? else {
             return Ok(Exit::Nothing);
         };

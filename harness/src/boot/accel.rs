@@ -67,31 +67,38 @@ fn trial_name(qemu: &Qemu) -> Hash {
     Hash::of(text.as_bytes())
 }
 
-/// Boots `guest` under KVM up to the agent's hello, and remembers what came of it.
+/// Boots `guest` under KVM, has it run `plan`, and remembers what came of it.
 ///
 /// /dev/kvm can exist, open, make machines, even run a boot sector, and still never bring up a
 /// kernel. So the trial is the very kernel that is to be tested.
-pub async fn try_kvm(ctx: &Ctx, store: &Store, qemu: &Qemu, guest: &Guest, folder: &Path) -> Decision {
+pub async fn try_kvm(
+    ctx: &Ctx,
+    store: &Store,
+    qemu: &Qemu,
+    guest: &Guest,
+    plan: &Plan,
+    folder: &Path,
+) -> Decision {
     let what = "kvm".to_owned();
     ctx.events.send(RunEvent::StageStarted { stage: Stage::Probe, what: what.clone() });
     let started = Instant::now();
     let guest = Guest { accel: Accel::Kvm, ..guest.clone() };
-    let deadlines = Deadlines { boot: limits::KVM_PROBE_DEADLINE, ..Deadlines::default() };
-    // An empty plan: the agent says bye at once.
-    let ran = vm::run(ctx, &guest, &Plan { runs: Vec::new() }, deadlines, folder).await;
+    let limit = limits::KVM_PROBE_DEADLINE;
+    let deadlines = Deadlines { boot: limit, stall: limit, power_off: limit, panic_drain: limit };
+    let ran = vm::run(ctx, &guest, plan, deadlines, folder).await;
     let no = |why: String| Decision {
         accel: Accel::Tcg,
         why: format!("a guest does not run under KVM here: {why}"),
     };
     let decision = match ran {
-        Ok(seen) => match (seen.hello, seen.exit) {
-            (Some((at, _)), _) => {
-                let why = format!("a guest came up under KVM in {} ms", at.as_millis());
+        Ok(seen) => match (seen.bye, seen.exit) {
+            (Some(at), _) => {
+                let why = format!("a guest ran under KVM in {} ms", at.as_millis());
                 Decision { accel: Accel::Kvm, why }
             }
             (None, Some((how, _, stderr))) => match stderr.lines().last().filter(|_| seen.abort.is_none()) {
                 Some(line) => no(format!("QEMU {how}: {line}")),
-                None => no(format!("no sign of its init after {} s", limits::KVM_PROBE_DEADLINE.as_secs())),
+                None => no(format!("it was not done after {} s", limit.as_secs())),
             },
             (None, None) => no("QEMU did not end".to_owned()),
         },

@@ -1,0 +1,344 @@
+//! T3: the main job on real kernels, and the bugs that it must find.
+//!
+//! In the order below, one after another: a test finds in the cache what the one before it built,
+//! and those that touch the syscall tables (700 objects each) come last. Everything goes through
+//! the program itself, as a user would run it.
+
+mod support;
+
+use support::{Expect, Run, alive, project_copy, xtask};
+
+const KERNEL: &str = "linux-6.12";
+
+fn main() {
+    support::run_all(&[
+        ("both kernels pass in all twelve cells with proof of entry", twelve_cells),
+        ("the same again builds nothing", warm),
+        ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
+        ("a body that panics is a panic, not a lost guest", panics),
+        ("a body that follows a null pointer is an oops", oops_null),
+        ("a body that touches user memory directly is caught by SMAP", smap_deref),
+        ("a body that warns fails although every case passed", warns),
+        ("a body that loops for ever is a hang with the lockup named", loops_forever),
+        ("a body that sleeps for ever meets the program's deadline", hangs_in_sleep),
+        ("a selftest with fewer cases than planned is an error", selftest_short),
+        ("a selftest with more cases than planned is an error", selftest_extra),
+        ("a selftest that never makes the call is an error", selftest_no_call),
+        ("a patch that does not apply names patch, file and hunk", patch_does_not_apply),
+        ("a build error names file and line and leaves the other leg alone", build_error),
+        ("an option that Kconfig drops names the fragment's line and the reason", config_dropped),
+        ("a number that is taken is refused before any build", number_taken),
+        ("ctrl-c while guests run ends them and keeps what was finished", interrupt_in_boot),
+        ("ctrl-c while the compiler runs leaves no make behind", interrupt_in_compile),
+        ("sigkill of the tool leaves no process and no scratch behind", killed),
+        ("a missing i386 entry fails by that ABI alone", i386_entry_missing),
+        ("the unpatched leg gives enosys by every door", unpatched),
+    ]);
+}
+
+fn twelve_cells() {
+    let run =
+        xtask(&["test-syscall", "xyzzy", "--kernel", KERNEL, "--kernel", "linux-6.1", "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    let cells = run.cells();
+    assert_eq!(cells.len(), 12, "{run}");
+    for cell in &cells {
+        assert_eq!(cell["verdict"], "pass", "{cell:#}");
+        assert!(cell["cause"].is_null(), "{cell:#}");
+        assert!(cell["cases"].as_array().is_some_and(|cases| !cases.is_empty()), "{cell:#}");
+        assert_eq!(cell["guest"]["smap"], true, "{cell:#}");
+        let entries = cell["entries"].as_array().unwrap();
+        if cell["leg"] != "patched" {
+            assert!(entries.is_empty(), "{cell:#}");
+            continue;
+        }
+        for entry in entries {
+            let own = entry["abi"] == cell["abi"];
+            assert_eq!(entry["count"].as_u64().unwrap() > 0, own, "{cell:#}");
+        }
+        let own = entries.iter().find(|entry| entry["abi"] == cell["abi"]).unwrap();
+        let number = if cell["kernel"] == KERNEL { 463 } else { 451 };
+        let (arch, nr) = match cell["abi"].as_str().unwrap() {
+            "m64" => (0xc000_003eu64, number),
+            "m32" => (0x4000_0003, number),
+            _ => (0xc000_003e, number | 0x4000_0000),
+        };
+        assert_eq!((own["arch"].as_u64(), own["nr"].as_u64()), (Some(arch), Some(nr)), "{cell:#}");
+    }
+}
+
+fn warm() {
+    let run = xtask(&["test-syscall", "xyzzy", "--kernel", KERNEL, "--kernel", "linux-6.1", "-v"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("cached"), "{run}");
+    for stage in ["unpack", "configure", "compile", "selftests"] {
+        let worked = run.stderr.lines().find(|line| line.starts_with(stage) && !line.ends_with("cached"));
+        assert_eq!(worked, None, "{run}");
+    }
+    for word in
+        ["linux-6.12", "linux-6.1", "-m64", "-m32", "-mx32", "config-off", "pass 19/19", "proof of entry"]
+    {
+        assert!(run.stdout.contains(word), "{word}: {run}");
+    }
+    assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe: {run}");
+}
+
+/// Runs the patched leg with one seeded bug and checks each ABI's verdict and cause.
+#[track_caller]
+fn seeded(mutant: &str, more: &[&str], expected: [Expect; 3]) -> Run {
+    let patch = format!("{}/kernels/{KERNEL}/mutants/{mutant}.patch", support::checkout());
+    let mut args =
+        vec!["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--extra-patch", &patch];
+    args.extend(["--format", "json"]);
+    args.extend(more);
+    let run = xtask(&args);
+    let cells = run.cells();
+    assert_eq!(cells.len(), 3, "{run}");
+    for (cell, (abi, expected)) in cells.iter().zip(["m64", "m32", "mx32"].iter().zip(&expected)) {
+        assert_eq!(cell["abi"], *abi, "{run}");
+        let (verdict, kind, word) = expected;
+        assert_eq!(cell["verdict"], *verdict, "{mutant} {abi}: {cell:#}");
+        if *verdict == "pass" {
+            continue;
+        }
+        let cause = &cell["cause"];
+        assert_eq!(cause["kind"], *kind, "{mutant} {abi}: {cell:#}");
+        assert!(cause["text"].as_str().unwrap().contains(word), "{mutant} {abi}: {word}: {cell:#}");
+    }
+    let failed = expected.iter().any(|(verdict, ..)| *verdict == "fail");
+    assert_eq!(run.code, Some(if failed { 1 } else { 3 }), "{run}");
+    run
+}
+
+fn flags_unchecked() {
+    seeded("flags-unchecked", &[], [("fail", "case-failed", "unknown_flags"); 3]);
+}
+
+fn panics() {
+    seeded("panics", &[], [("fail", "panic", "Kernel panic"); 3]);
+}
+
+fn oops_null() {
+    seeded("oops-null", &[], [("fail", "kernel-fault", "NULL pointer"); 3]);
+}
+
+fn smap_deref() {
+    let run = seeded("smap-deref", &[], [("fail", "kernel-fault", "xyzzy"); 3]);
+    for cell in run.cells() {
+        assert_eq!(cell["findings"][0]["kind"], "smap", "{cell:#}");
+    }
+}
+
+fn warns() {
+    let run = seeded("warns", &[], [("fail", "kernel-fault", "WARNING"); 3]);
+    for cell in run.cells() {
+        let passed =
+            cell["cases"].as_array().unwrap().iter().filter(|case| case["verdict"] == "pass").count();
+        assert_eq!(passed, 19, "{cell:#}");
+    }
+}
+
+fn loops_forever() {
+    seeded("loops-forever", &[], [("fail", "hang", "soft lockup"); 3]);
+}
+
+fn hangs_in_sleep() {
+    seeded("hangs-in-sleep", &["--timeout", "5"], [("fail", "test-timeout", "5000 ms"); 3]);
+}
+
+fn selftest_short() {
+    seeded("selftest-short", &[], [("error", "plan-mismatch", "18"); 3]);
+}
+
+fn selftest_extra() {
+    seeded("selftest-extra", &[], [("error", "plan-mismatch", "20"); 3]);
+}
+
+fn selftest_no_call() {
+    seeded("selftest-no-call", &[], [("error", "not-entered", "never entered"); 3]);
+}
+
+fn i386_entry_missing() {
+    let pass = ("pass", "", "");
+    let run = seeded("i386-entry-missing", &[], [pass, ("fail", "not-wired", "syscall_32.tbl"), pass]);
+    assert!(run.stderr.contains("not wired"), "{run}");
+}
+
+fn unpatched() {
+    let run = xtask(&["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "unpatched", "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    for cell in run.cells() {
+        assert_eq!(cell["verdict"], "pass", "{cell:#}");
+        // A good selftest skips where the call is absent: that is written down, and not what passed.
+        let said = &cell["recorded"][0];
+        assert!(said["outcome"].as_str().unwrap().contains("status 4"), "{cell:#}");
+    }
+}
+
+fn patch_does_not_apply() {
+    let scratch = tempfile::tempdir().unwrap();
+    let patch = scratch.path().join("0001-late.patch");
+    let text = "diff --git a/kernel/sys_ni.c b/kernel/sys_ni.c\n--- a/kernel/sys_ni.c\n+++ b/kernel/sys_ni.c\n\
+                @@ -40,3 +40,3 @@ top\n this line is\n-not there\n+at all\n in the file\n";
+    std::fs::write(&patch, text).unwrap();
+    let run = xtask(&["test-syscall", "xyzzy", "--extra-patch", patch.to_str().unwrap(), "--format", "json"]);
+    assert_eq!(run.code, Some(3), "{run}");
+    let cells = run.cells();
+    assert_eq!(cells.len(), 6, "{run}");
+    for cell in cells {
+        assert_eq!(
+            (&cell["verdict"], &cell["cause"]["kind"]),
+            (&"error".into(), &"patch-failed".into()),
+            "{cell:#}"
+        );
+        for word in ["patch 4/4", "0001-late.patch", "kernel/sys_ni.c", "line 40", "hunk 1 of 1"] {
+            assert!(cell["cause"]["text"].as_str().unwrap().contains(word), "{word}: {cell:#}");
+        }
+    }
+    assert!(!run.stderr.contains("compile"), "{run}");
+}
+
+fn build_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let patch = scratch.path().join("0001-typo.patch");
+    let text = "diff --git a/kernel/xyzzy_typo.h b/kernel/xyzzy_typo.h\nnew file mode 100644\n--- /dev/null\n\
+                +++ b/kernel/xyzzy_typo.h\n@@ -0,0 +1 @@\n+int x\n\
+                diff --git a/kernel/Makefile b/kernel/Makefile\n--- a/kernel/Makefile\n+++ b/kernel/Makefile\n\
+                @@ -1,2 +1,3 @@\n # SPDX-License-Identifier: GPL-2.0\n+CFLAGS_xyzzy.o += -include $(srctree)/kernel/xyzzy_typo.h\n #\n";
+    std::fs::write(&patch, text).unwrap();
+    let run = xtask(&["test-syscall", "xyzzy", "--extra-patch", patch.to_str().unwrap(), "--format", "json"]);
+    let cells = run.cells();
+    for cell in &cells[..3] {
+        assert_eq!(
+            (&cell["verdict"], &cell["cause"]["kind"]),
+            (&"error".into(), &"build-failed".into()),
+            "{cell:#}"
+        );
+        let text = cell["cause"]["text"].as_str().unwrap();
+        assert!(text.contains("error:") && text.contains("xyzzy"), "{cell:#}");
+    }
+    // With the option off the file is not compiled at all.
+    for cell in &cells[3..] {
+        assert_eq!(cell["verdict"], "pass", "{cell:#}");
+    }
+    assert_eq!(run.code, Some(3), "{run}");
+}
+
+fn config_dropped() {
+    let (_scratch, project) = project_copy();
+    let base = project.join("configs/base.config");
+    let text = std::fs::read_to_string(&base).unwrap();
+    let line = text.lines().count() + 1;
+    std::fs::write(&base, format!("{text}CONFIG_BTRFS_FS_POSIX_ACL=y\n")).unwrap();
+    let args = [
+        "test-syscall",
+        "xyzzy",
+        "--project",
+        project.to_str().unwrap(),
+        "--leg",
+        "patched",
+        "--format",
+        "json",
+    ];
+    let run = xtask(&args);
+    assert_eq!(run.code, Some(3), "{run}");
+    let cell = &run.cells()[0];
+    assert_eq!(cell["cause"]["kind"], "config-dropped", "{cell:#}");
+    for word in [&format!("configs/base.config:{line}"), "CONFIG_BTRFS_FS_POSIX_ACL", "BTRFS_FS"] {
+        assert!(cell["cause"]["text"].as_str().unwrap().contains(word), "{word}: {cell:#}");
+    }
+}
+
+fn number_taken() {
+    let (_scratch, project) = project_copy();
+    let spec = project.join("kernels/linux-6.12/xyzzy/spec.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap().replace("number: 463", "number: 462");
+    std::fs::write(&spec, text).unwrap();
+    let run = xtask(&["test-syscall", "xyzzy", "--project", project.to_str().unwrap()]);
+    assert_eq!(run.code, Some(2), "{run}");
+    for word in ["462", "taken in the unpatched tree", "mseal", "463"] {
+        assert!(run.stderr.contains(word), "{word}: {run}");
+    }
+}
+
+fn loops_args(out: &str) -> Vec<String> {
+    let patch = format!("{}/kernels/{KERNEL}/mutants/loops-forever.patch", support::checkout());
+    ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch, "-v", "--out", out]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn interrupt_in_boot() {
+    for (presses, signal, code) in [(1, "INT", 130), (1, "TERM", 143), (2, "INT", 130)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("run");
+        let mut started = support::start(&loops_args(out.to_str().unwrap()));
+        started.wait_for("boot ");
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let guests = support::descendants(started.pid());
+        assert!(guests.iter().any(|(_, name)| name.contains("qemu")), "{guests:?}");
+        for _ in 0..presses {
+            started.signal(signal);
+        }
+        let run = started.finish();
+        assert_eq!(run.code, Some(code), "{run}");
+        assert!(!guests.iter().any(|(pid, _)| alive(*pid)), "{guests:?}");
+        let record: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+        assert_eq!(record["state"], "interrupted", "{record:#}");
+        assert!(
+            record["cells"].as_array().unwrap().iter().all(|cell| cell["verdict"] != "pass"),
+            "{record:#}"
+        );
+    }
+}
+
+/// A change that makes make look at a good part of the kernel again.
+fn touch_patch(folder: &std::path::Path) -> String {
+    let patch = folder.join("0001-touch.patch");
+    let text = "diff --git a/kernel/Makefile b/kernel/Makefile\n--- a/kernel/Makefile\n+++ b/kernel/Makefile\n\
+                @@ -1,2 +1,3 @@\n # SPDX-License-Identifier: GPL-2.0\n+ccflags-y += -DABIMATRIX_TOUCHED\n #\n";
+    std::fs::write(&patch, text).unwrap();
+    patch.to_str().unwrap().to_owned()
+}
+
+fn interrupt_in_compile() {
+    let scratch = tempfile::tempdir().unwrap();
+    let patch = touch_patch(scratch.path());
+    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch].map(str::to_owned);
+    let mut started = support::start(&args);
+    started.wait_for("compile ");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let children = support::descendants(started.pid());
+    assert!(children.iter().any(|(_, name)| name.contains("make")), "{children:?}");
+    started.signal("INT");
+    let run = started.finish();
+    assert_eq!(run.code, Some(130), "{run}");
+    assert!(!children.iter().any(|(pid, _)| alive(*pid)), "{children:?}");
+    // What was half-made is not taken for the kernel of the series.
+    let again = xtask(&["test-syscall", "xyzzy"]);
+    assert_eq!(again.code, Some(0), "{again}");
+}
+
+fn killed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let patch = touch_patch(scratch.path());
+    let compiling =
+        ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch].map(str::to_owned).to_vec();
+    let booting = loops_args(scratch.path().join("run").to_str().unwrap());
+    for (args, when) in [(compiling, "compile "), (booting, "boot ")] {
+        let mut started = support::start(&args);
+        started.wait_for(when);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let children = support::descendants(started.pid());
+        assert!(children.len() > 1, "{children:?}");
+        started.signal("KILL");
+        started.finish();
+        support::eventually("every process of the run is gone", || {
+            !children.iter().any(|(pid, _)| alive(*pid))
+        });
+    }
+    support::eventually("no scratch is left", || support::scratch_of_dead_runs().is_empty());
+    let again = xtask(&["test-syscall", "xyzzy"]);
+    assert_eq!(again.code, Some(0), "{again}");
+}
