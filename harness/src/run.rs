@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -323,8 +324,8 @@ impl Conductor<'_> {
                 let boards = self.boards(&guest, trial).await;
                 (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
                 let (runs, expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
-                let job =
-                    Job { shared: self.shared.clone(), id, guest, plan: GuestPlan { runs }, expectation };
+                let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
+                let job = Job { shared: self.shared.clone(), id, order };
                 let machine = self.machine.clone();
                 cells.spawn_local(async move { job.run(&machine).await });
             }
@@ -458,16 +459,40 @@ fn agenda(
         };
         runs.push(PlannedRun { mode, deadline, args, env: Vec::new(), doors });
     }
-    (runs, Expectation { leg, abi, number, table: numbers::table(abi), runs: expected })
+    (runs, Expectation { leg, abi, number, table: numbers::table(abi).to_owned(), runs: expected })
+}
+
+/// All that it takes to run a cell again and judge it, kept beside its logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkOrder {
+    /// The machine.
+    pub guest: Guest,
+    /// What it is asked to do.
+    pub plan: GuestPlan,
+    /// What the judge expects of it.
+    pub expectation: Expectation,
+}
+
+impl WorkOrder {
+    /// The file's name in the cell's folder.
+    pub const FILE: &str = "order.json";
+
+    /// Reads the order of a cell that was run.
+    pub fn read(cell: &Path) -> std::io::Result<WorkOrder> {
+        Ok(serde_json::from_slice(&fs::read(cell.join(WorkOrder::FILE))?)?)
+    }
+
+    fn write(&self, cell: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(cell)?;
+        fs::write(cell.join(WorkOrder::FILE), serde_json::to_vec_pretty(self)?)
+    }
 }
 
 /// One cell on its way.
 struct Job {
     shared: Rc<Shared>,
     id: CellId,
-    guest: Guest,
-    plan: GuestPlan,
-    expectation: Expectation,
+    order: WorkOrder,
 }
 
 impl Job {
@@ -481,7 +506,11 @@ impl Job {
         ctx.events.send(RunEvent::CellStarted(self.id.clone()));
         let folder = self.shared.out.join(self.id.slug());
         let started = Instant::now();
-        let ran = vm::run(ctx, &self.guest, &self.plan, Deadlines::default(), &folder).await;
+        let WorkOrder { guest, plan, .. } = &self.order;
+        let ran = match self.order.write(&folder) {
+            Ok(()) => vm::run(ctx, guest, plan, Deadlines::default(), &folder).await,
+            Err(error) => Err(error.into()),
+        };
         let cell = match ran {
             Ok(seen) => self.record(&seen, &folder),
             Err(error) => {
@@ -494,9 +523,10 @@ impl Job {
 
     fn record(&self, seen: &Evidence, folder: &Path) -> CellRecord {
         let ms = |time: Duration| time.as_millis() as u64;
-        let mut cell = CellRecord::new(&self.id, verdict::judge(&self.expectation, seen));
-        cell.entries = verdict::entries(&self.expectation, seen);
-        cell.recorded = verdict::recorded(&self.expectation, seen).into_iter().map(Into::into).collect();
+        let mut cell = CellRecord::new(&self.id, verdict::judge(&self.order.expectation, seen));
+        cell.entries = verdict::entries(&self.order.expectation, seen);
+        cell.recorded =
+            verdict::recorded(&self.order.expectation, seen).into_iter().map(Into::into).collect();
         cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
         cell.durations = Durations {
             boot_ms: seen.hello.as_ref().map(|(at, _)| ms(*at)),

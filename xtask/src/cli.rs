@@ -209,6 +209,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Incomplete => 3,
             Exit::Nothing => 4,
+            Exit::Interrupted("SIGHUP") => 129,
             Exit::Interrupted("SIGTERM") => 143,
             Exit::Interrupted(_) => 130,
         })

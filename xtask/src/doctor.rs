@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use harness::boot::accel::{self, AccelChoice, Known};
-use harness::plan::files::Source;
+use harness::plan::files::{Project, Source};
 use harness::plan::host::{self, Host, KvmDevice};
 use harness::plan::tools::{self, Need, Tool};
 
@@ -12,12 +12,7 @@ use crate::{progress, session, setup};
 /// Prints the table; 0 if nothing that is required is missing.
 pub fn run(args: &Doctor) -> Result<Exit> {
     let project = session::project(args.common.project.as_deref())?;
-    let mut sources = Vec::new();
-    for name in project.kernels()? {
-        if let Source::Debian(package) = project.kernel(&name)?.source {
-            sources.push(tools::debian_source(package.as_str()));
-        }
-    }
+    let sources = sources(&project)?;
     session::run(progress::events(&args.common), |ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &ctx)?;
         let mut host = host::look(&ctx, &store).await;
@@ -29,6 +24,17 @@ pub fn run(args: &Doctor) -> Result<Exit> {
         print(&host, &sources, &kvm(&store, &host));
         Ok(if host.missing(&sources).is_empty() { Exit::Passed } else { Exit::Incomplete })
     })
+}
+
+/// The packages that the project's kernels come from.
+pub fn sources(project: &Project) -> Result<Vec<Tool>> {
+    let mut sources = Vec::new();
+    for name in project.kernels()? {
+        if let Source::Debian(package) = project.kernel(&name)?.source {
+            sources.push(tools::debian_source(package.as_str()));
+        }
+    }
+    Ok(sources)
 }
 
 /// Everything that a package would bring: what is required, the columns, and what only helps.

@@ -82,7 +82,8 @@ pub fn store(cache: Option<&Path>, ctx: &Ctx) -> Result<Store> {
     Ok(Store::open(&root, &ctx.guard)?)
 }
 
-fn cache_home() -> Result<PathBuf> {
+/// Where caches go.
+pub fn cache_home() -> Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     from("XDG_CACHE_HOME")
         .or_else(|| from("HOME").map(|home| home.join(".cache")))

@@ -1,6 +1,173 @@
-//! `test`: this project's own tests, tier by tier.
+//! `test`: this project's own tests, tier by tier, with minutes per stage and one closing line.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use harness::plan::host;
+use harness::plan::tools::Tool;
+
 use crate::cli::{Exit, Test};
-use anyhow::Result;
-pub fn run(_args: &Test) -> Result<Exit> {
-    Ok(Exit::Passed)
+use crate::{doctor, progress, session, setup};
+
+/// One stage: what it is called, and what cargo is asked to do.
+struct StageOf {
+    name: &'static str,
+    cargo: &'static [&'static str],
+    /// A component of the toolchain that a small installation may lack.
+    component: Option<&'static str>,
+}
+
+const LINT: [StageOf; 2] = [
+    StageOf { name: "format", cargo: &["fmt", "--all", "--check"], component: Some("rustfmt") },
+    StageOf {
+        name: "lint",
+        cargo: &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+        component: Some("clippy"),
+    },
+];
+
+const FAST: [StageOf; 2] = [
+    StageOf { name: "T0-T2 library", cargo: &["test", "--locked", "-p", "harness"], component: None },
+    StageOf { name: "T0 program", cargo: &["test", "--locked", "-p", "xtask", "--bins"], component: None },
+];
+
+const KERNELS: StageOf = StageOf {
+    name: "T3 real kernels",
+    cargo: &["test", "--locked", "-p", "xtask", "--test", "t3"],
+    component: None,
+};
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Runs the tiers; 0 if all passed.
+pub fn run(args: &Test) -> Result<Exit> {
+    prepare(args)?;
+    let mut total = Counts::default();
+    let mut table: Vec<(&str, Duration, Counts)> = Vec::new();
+    let kernels = [KERNELS];
+    let slow: &[StageOf] = if args.fast { &[] } else { &kernels };
+    for stage in LINT.iter().chain(&FAST).chain(slow) {
+        anstream::println!("== {}", stage.name);
+        let started = Instant::now();
+        let counts = run_stage(stage)?;
+        table.push((stage.name, started.elapsed(), counts));
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+        total.skipped += counts.skipped;
+    }
+    anstream::println!("\n== minutes per stage");
+    for (name, time, counts) in table {
+        let Counts { passed, failed, skipped } = counts;
+        let minutes = time.as_secs_f64() / 60.0;
+        anstream::println!(
+            "{name:20} {minutes:6.1} min   {passed} passed, {failed} failed, {skipped} skipped"
+        );
+    }
+    let Counts { passed, failed, skipped } = total;
+    anstream::println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 && passed > 0 { Exit::Passed } else { Exit::Failed })
+}
+
+/// Names what is missing before any work starts, or installs it.
+fn prepare(args: &Test) -> Result<()> {
+    let project = session::project(args.common.project.as_deref())?;
+    let sources = doctor::sources(&project)?;
+    let missing = |host: &host::Host| -> Vec<Tool> {
+        // The tests look at all three ABIs: a column that is only missed elsewhere is needed here.
+        let helpful = |tool: &Tool| tool.need == harness::plan::tools::Need::Helpful && !args.common.setup;
+        doctor::missing(host, &sources).into_iter().filter(|tool| !helpful(tool)).collect()
+    };
+    session::run(progress::events(&args.common), |ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+        let mut wanted = missing(&host::look(&ctx, &store).await);
+        if args.common.setup && !wanted.is_empty() {
+            setup::install(&wanted)?;
+            wanted = missing(&host::look(&ctx, &store).await);
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = wanted
+            .iter()
+            .map(|tool| format!("{} (package {})", tool.name, tool.packages.join(" and ")))
+            .collect();
+        anyhow::bail!("the tests need what this machine lacks: {}; --setup installs it", names.join(", "))
+    })
+}
+
+fn run_stage(stage: &StageOf) -> Result<Counts> {
+    if let Some(component) = stage.component
+        && !has_component(component)
+    {
+        let ci = std::env::var_os("CI").is_some();
+        anstream::println!("{}: the toolchain has no {component}", if ci { "FAILED" } else { "skipped" });
+        return Ok(if ci {
+            Counts { failed: 1, ..Counts::default() }
+        } else {
+            Counts { skipped: 1, ..Counts::default() }
+        });
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(stage.cargo).current_dir(session::checkout()).stdin(Stdio::null()).stdout(Stdio::piped());
+    // Insta-like helpers and corpora are rewritten by hand only.
+    command.env_remove("UPDATE_CORPUS");
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let mut counts = Counts::default();
+    let mut results = 0;
+    if let Some(out) = child.stdout.take() {
+        for line in BufReader::new(out).lines() {
+            let line = line?;
+            anstream::println!("{line}");
+            if let Some(of_binary) = read_result(&line) {
+                results += 1;
+                counts.passed += of_binary.passed;
+                counts.failed += of_binary.failed;
+                counts.skipped += of_binary.skipped;
+            }
+        }
+    }
+    let status = child.wait()?;
+    // A stage without tests of its own counts as one; one that broke before its tests ran as well.
+    match (results, status.success()) {
+        (0, true) => counts.passed = 1,
+        (_, false) if counts.failed == 0 => counts.failed = 1,
+        _ => {}
+    }
+    Ok(counts)
+}
+
+fn has_component(component: &str) -> bool {
+    let program = if component == "clippy" { "cargo-clippy" } else { component };
+    let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
+/// Reads libtest's closing line.
+fn read_result(line: &str) -> Option<Counts> {
+    let rest = line.strip_prefix("test result: ")?;
+    let number = |word: &str| {
+        let part = rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(word))?;
+        part.trim().parse().ok()
+    };
+    Some(Counts { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_of_a_test_binary_is_read() {
+        let line = "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 1.2s";
+        assert_eq!(read_result(line), Some(Counts { passed: 12, failed: 1, skipped: 2 }));
+        assert_eq!(read_result("test result of mine"), None);
+    }
 }

@@ -28,8 +28,6 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         let Some((host, plan)) = prepare(args, &ctx, &store, &project).await? else {
             return Ok(Exit::Nothing);
         };
-        anstream::eprintln!("{}:\n{plan}", plan.syscall);
-        anstream::eprintln!("  {}", accelerator(&store, &host, args.accel));
         if args.dry_run {
             return Ok(Exit::Passed);
         }
@@ -47,7 +45,8 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     })
 }
 
-/// Looks at the host, installs what is missing if that was asked for, and plans.
+/// Looks at the host, plans and says what will be done; installs what is missing if that was asked
+/// for, and plans again.
 async fn prepare(
     args: &TestSyscall,
     ctx: &Ctx,
@@ -71,15 +70,26 @@ async fn prepare(
         }
         Err(error) => return Err(error.into()),
     };
+    announce(args, store, &host, &plan);
     if args.common.setup && !args.dry_run {
         let wanted = doctor::missing(&host, &sources(&plan));
         if !wanted.is_empty() {
             setup::install(&wanted)?;
             host = host::look(ctx, store).await;
             plan = plan::plan(project, &args.syscall, &selection, &host)?;
+            announce(args, store, &host, &plan);
         }
     }
     Ok(Some((host, plan)))
+}
+
+fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) {
+    let accelerator = accelerator(store, host, args.accel);
+    if args.dry_run {
+        anstream::println!("{}:\n{plan}\n  {accelerator}", plan.syscall);
+    } else {
+        anstream::eprintln!("{}:\n{plan}\n  {accelerator}", plan.syscall);
+    }
 }
 
 /// The packages that the plan's kernels come from.

@@ -191,14 +191,14 @@ pub struct DoorEntries {
 }
 
 /// What a guest is asked to do: one program after another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// In this order.
     pub runs: Vec<PlannedRun>,
 }
 
 /// One program of a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedRun {
     /// How it is run.
     pub mode: Mode,

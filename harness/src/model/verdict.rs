@@ -73,7 +73,7 @@ pub enum Cause {
         fault.as_ref().map(|f| format!("; last kernel fault: {f}")).unwrap_or_default()
     )]
     Hang { silent_ms: u64, fault: Option<FaultSummary> },
-    #[error("the guest reset itself without saying bye (triple fault or reboot)")]
+    #[error("the guest reset itself instead of going off at its end (triple fault or reboot)")]
     Reset,
     #[error("the kernel powered off or halted before the agent said bye")]
     EarlyPowerOff,
@@ -137,6 +137,8 @@ pub enum Cause {
     NotEntered { abi: Abi, door: Door, detail: String },
     #[error("the call could not be observed: {detail}")]
     NoProof { detail: String },
+    #[error("the kernel may have reported faults that were not seen: {detail}")]
+    Blind { detail: String },
     #[error("the platform lost this boot, not the kernel: {detail}")]
     LostBoot { detail: String },
     #[error("QEMU ended by itself: {detail}")]
@@ -187,6 +189,7 @@ impl Cause {
             | NoReport { .. }
             | NotEntered { .. }
             | NoProof { .. }
+            | Blind { .. }
             | LostBoot { .. }
             | LostVm { .. }
             | BadFrames { .. }
