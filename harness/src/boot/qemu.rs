@@ -97,6 +97,9 @@ impl Guest {
         ];
         if let Some(khz) = self.tsc_khz.filter(|_| self.accel == Accel::Tcg) {
             words.push(format!("tsc_early_khz={khz}"));
+            // On a busy host the counter runs while the guest does not: the kernel's watchdog
+            // would take it for broken and leave the guest with no clock but jiffies.
+            words.push("tsc=reliable".to_owned());
         }
         words.extend(self.command_line.iter().cloned());
         words.join(" ")
@@ -178,7 +181,7 @@ mod tests {
     fn the_command_line_of_a_cell() {
         let expected = "-name linux-6.12.patched.m64 -machine microvm -accel tcg -cpu max -smp 1 -m 256 -display none \
             -kernel /c/vmlinux -initrd /c/initramfs \
-            -append console=ttyS0 panic=-1 watchdog_thresh=5 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 syscall.x32=y \
+            -append console=ttyS0 panic=-1 watchdog_thresh=5 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 tsc=reliable syscall.x32=y \
             -chardev socket,id=console,fd=3 -serial chardev:console -chardev socket,id=qmp,fd=5 -mon chardev=qmp,mode=control \
             -chardev socket,id=results,fd=4 -device virtio-serial-device \
             -device virtserialport,chardev=results,name=abimatrix.results \

@@ -1,1 +1,129 @@
+use super::*;
+use crate::judge::verdict::Entry;
+use crate::model::{Cause, CellId, FaultSummary, Judged};
+use crate::report::record::{HostRecord, RecordedRecord, SCHEMA};
 
+fn case(name: &str, verdict: Verdict, message: Option<&str>) -> CaseResult {
+    CaseResult { name: name.to_owned(), verdict, message: message.map(str::to_owned) }
+}
+
+fn cell(leg: Leg, abi: Abi, cause: Option<Cause>, cases: Vec<CaseResult>) -> CellRecord {
+    let id = CellId { kernel: "linux-6.12".parse().unwrap(), leg, abi };
+    let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
+    CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases })
+}
+
+fn run(cells: Vec<CellRecord>) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA,
+        tool: "0.1.0".to_owned(),
+        state: State::Complete,
+        syscall: "xyzzy".parse().unwrap(),
+        started_unix_s: 0,
+        elapsed_ms: 0,
+        folder: "/runs/1".to_owned(),
+        host: HostRecord {
+            system: "Linux".to_owned(),
+            cpus: 2,
+            qemu: "QEMU emulator version 7.2.22".to_owned(),
+            machine: "microvm".to_owned(),
+            accel: "tcg".to_owned(),
+            accel_why: "there is no /dev/kvm".to_owned(),
+            compiler: "gcc 12\nld 2.40".to_owned(),
+            ccache: false,
+            jobs: 2,
+        },
+        kernels: Vec::new(),
+        selected: cells.len(),
+        cells,
+        notes: Vec::new(),
+    }
+}
+
+#[test]
+fn a_divergence_and_a_failure_are_told_with_what_each_abi_said() {
+    let ok = |name| case(name, Verdict::Pass, None);
+    let mut m64 = cell(Leg::Patched, Abi::M64, None, vec![ok("basic"), ok("big values")]);
+    m64.entries = vec![Entry { arch: 0xc000_003e, nr: 463, abi: Abi::M64, count: 72 }];
+    let failed = Cause::CaseFailed { failed: 1, total: 2, first: "big values".to_owned() };
+    let bad = case("big values", Verdict::Fail, Some("# expected 1\n# got \u{1b}[31m0\n"));
+    let mut m32 = cell(Leg::Patched, Abi::M32, Some(failed), vec![ok("basic"), bad]);
+    m32.console_tail = vec!["[ 1.0] last".to_owned()];
+    m32.logs = "linux-6.12.patched.m32".to_owned();
+    let mut off = cell(Leg::ConfigOff, Abi::M64, None, vec![ok("number 463 gives -ENOSYS")]);
+    let outcome = "exited with status 4".to_owned();
+    off.recorded = vec![RecordedRecord { program: "xyzzy_test".to_owned(), outcome, cases: Vec::new() }];
+    let text = render(&run(vec![m64, m32, off]), Paint::Plain);
+    let expected = "\
+xyzzy: 3 of 3 cells judged: 2 pass, 1 fail
+QEMU emulator version 7.2.22, microvm, accel tcg (there is no /dev/kvm)
+gcc 12, ld 2.40
+
+┌────────────┬────────────┬──────────┬──────────┐
+│ kernel     ┆ leg        ┆ -m64     ┆ -m32     │
+╞════════════╪════════════╪══════════╪══════════╡
+│ linux-6.12 ┆ patched    ┆ pass 2/2 ┆ fail 1/2 │
+│ linux-6.12 ┆ config-off ┆ pass 1/1 ┆ not run  │
+└────────────┴────────────┴──────────┴──────────┘
+
+linux-6.12 patched: the ABIs disagree on 1 cases
+  big values
+    -m64   pass
+    -m32   fail  # expected 1; # got \\x1b[31m0
+
+linux-6.12 patched m32: fail: 1 of 2 cases failed; first: big values
+  the console's last lines:
+    | [ 1.0] last
+  logs:  /runs/1/linux-6.12.patched.m32
+  again: cargo xtask test-syscall xyzzy --kernel linux-6.12 --leg patched --abi m32
+
+proof of entry (architecture/number as the kernel saw them, how often):
+  linux-6.12 patched m64         c000003e/463 × 72
+
+what the selftest said where the call must be absent (not weighed):
+  linux-6.12 config-off m64      xyzzy_test exited with status 4
+
+logs and run.json: /runs/1
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn nothing_of_a_guests_reaches_the_terminal_unescaped() {
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}\r\n\u{0}x";
+    let title = evil.to_owned();
+    let cause = Cause::KernelFault { fault: FaultSummary { kind: "oops".to_owned(), title, line: 1 } };
+    let mut bad = cell(Leg::Patched, Abi::M64, Some(cause), vec![case(evil, Verdict::Fail, Some(evil))]);
+    bad.recorded =
+        vec![RecordedRecord { program: evil.to_owned(), outcome: evil.to_owned(), cases: Vec::new() }];
+    let good = cell(Leg::Patched, Abi::M32, None, vec![case("a", Verdict::Pass, None)]);
+    let text = render(&run(vec![bad, good]), Paint::Plain);
+    for c in ['\u{1b}', '\u{7}', '\u{202e}', '\r', '\u{0}'] {
+        assert!(!text.contains(c), "{c:?} in {text}");
+    }
+}
+
+#[test]
+fn colour_is_for_verdicts_and_an_unfinished_run_says_so() {
+    let mut record = run(vec![cell(Leg::Patched, Abi::M64, None, vec![case("a", Verdict::Pass, None)])]);
+    assert!(record.all_passed());
+    record.state = State::Interrupted;
+    record.selected = 6;
+    assert!(!record.all_passed(), "a cell that is not there did not pass");
+    let text = render(&record, Paint::Colour);
+    assert!(text.contains("1 of 6 cells judged") && text.contains("INTERRUPTED"), "{text}");
+    assert!(text.contains("\u{1b}[32mpass 1/1\u{1b}[0m"), "{text}");
+}
+
+#[test]
+fn a_record_is_read_back_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let cause = Cause::TestTimeout { program: "t".to_owned(), deadline_ms: 5 };
+    let record = run(vec![cell(Leg::Patched, Abi::M64, Some(cause), Vec::new())]);
+    record.write(folder.path()).unwrap();
+    let text = std::fs::read(folder.path().join(crate::report::record::FILE)).unwrap();
+    assert_eq!(serde_json::from_slice::<RunRecord>(&text).unwrap(), record);
+    let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(value["cells"][0]["cause"]["kind"], "test-timeout");
+    assert_eq!(value["cells"][0]["abi"], "m64");
+}
