@@ -30,7 +30,11 @@ const LINT: [StageOf; 2] = [
 
 const FAST: [StageOf; 2] = [
     StageOf { name: "T0-T2 library", cargo: &["test", "--locked", "-p", "harness"], component: None },
-    StageOf { name: "T0 program", cargo: &["test", "--locked", "-p", "xtask", "--bins"], component: None },
+    StageOf {
+        name: "T0 program",
+        cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli"],
+        component: None,
+    },
 ];
 
 const KERNELS: StageOf = StageOf {

@@ -125,7 +125,7 @@ fn oops_null() {
 fn smap_deref() {
     let run = seeded("smap-deref", &[], [("fail", "kernel-fault", "xyzzy"); 3]);
     for cell in run.cells() {
-        assert_eq!(cell["findings"][0]["kind"], "smap", "{cell:#}");
+        assert_eq!(cell["findings"][0]["kind"], "smap-violation", "{cell:#}");
     }
 }
 

@@ -58,7 +58,10 @@ pub async fn run(
     fs::create_dir_all(folder)?;
     let (console, console_peer) = pair()?;
     let (results, results_peer) = pair()?;
-    let (monitor, monitor_peer) = pair()?;
+    let (mut monitor, monitor_peer) = pair()?;
+    // Before there is anybody to read it: until then QEMU tells no event, and a machine can stop
+    // sooner than this process is scheduled to answer a greeting.
+    monitor.write_all(qmp::Command::Capabilities.line()).await?;
     let channels = Channels {
         console: console_peer.as_raw_fd(),
         results: results_peer.as_raw_fd(),
@@ -141,7 +144,7 @@ impl Session<'_> {
             let action = tokio::select! {
                 n = read(&mut self.console, &mut a) => self.console_bytes(&a[..n])?,
                 n = read(&mut self.results, &mut b) => self.result_bytes(&b[..n])?,
-                n = read(&mut self.monitor, &mut c) => self.monitor_bytes(&c[..n]).await,
+                n = read(&mut self.monitor, &mut c) => self.monitor_bytes(&c[..n]),
                 n = read(&mut err, &mut d) => {
                     self.qemu_words(&d[..n])?;
                     err = err.filter(|_| n > 0);
@@ -172,11 +175,13 @@ impl Session<'_> {
                 Some(Action::EndVm) => self.end().await,
                 None => {}
             }
-            let open = [self.console.is_some(), self.results.is_some(), err.is_some(), out.is_some()];
+            // The monitor too: why the machine stopped is the last thing that it says.
+            let channels = [&self.console, &self.results, &self.monitor];
+            let open = channels.iter().any(|channel| channel.is_some()) || err.is_some() || out.is_some();
             // A process that QEMU left behind could hold its streams open for ever.
             let given_up = drained.elapsed() > limits::TERM_GRACE;
             if let Some(status) = status
-                && (open == [false; 4] || given_up)
+                && (!open || given_up)
             {
                 let event = Event::Exit {
                     how: describe(status),
@@ -230,18 +235,16 @@ impl Session<'_> {
                 Ok(message) => Event::Message(message),
                 Err(problem) => Event::BadFrame { name: problem.kind.name(), text: problem.to_string() },
             };
-            let next = self.step(event);
-            action = action.or(next);
+            action = more_urgent(action, self.step(event));
         }
         if kept.len() < bytes.len() {
             let over = Event::TooMuch { stream: "result port", limit_bytes: limits::RESULT_BYTES };
-            let next = self.step(over);
-            action = action.or(next);
+            action = more_urgent(action, self.step(over));
         }
         Ok(action)
     }
 
-    async fn monitor_bytes(&mut self, bytes: &[u8]) -> Option<Action> {
+    fn monitor_bytes(&mut self, bytes: &[u8]) -> Option<Action> {
         if bytes.is_empty() {
             self.monitor = None;
             return None;
@@ -249,12 +252,10 @@ impl Session<'_> {
         let mut action = None;
         for said in self.qmp.push(bytes) {
             match said {
-                Said::Greeting => self.command(qmp::Command::Capabilities).await,
                 Said::Shutdown { by_guest, reason } => {
-                    let next = self.step(Event::Shutdown { by_guest, reason });
-                    action = action.or(next);
+                    action = more_urgent(action, self.step(Event::Shutdown { by_guest, reason }));
                 }
-                Said::GuestPanicked | Said::Error(_) => {}
+                Said::Greeting | Said::GuestPanicked | Said::Error(_) => {}
             }
         }
         action
@@ -292,6 +293,12 @@ impl Session<'_> {
             self.running.end(&self.ctx.stop).await;
         }
     }
+}
+
+/// Of what one read has given rise to, the first; but the guest's end, which is never asked for
+/// twice, before all else.
+fn more_urgent(first: Option<Action>, next: Option<Action>) -> Option<Action> {
+    if next == Some(Action::EndVm) { next } else { first.or(next) }
 }
 
 /// Reads some bytes; 0 at the end or on an error, which both mean that nothing more will come.

@@ -4,6 +4,7 @@
 //! lack evidence gives a cause of its own: there is no way to a pass around them.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use super::console::{Finding, Kind};
 use super::ktap::{self, Status};
@@ -13,7 +14,8 @@ use crate::model::{
 };
 
 /// What a run of the plan is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Its report decides.
     Judged,
@@ -26,7 +28,7 @@ pub enum Role {
 }
 
 /// One run of the plan, as the judge needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ExpectedRun {
     /// What it is for.
     pub role: Role,
@@ -37,7 +39,7 @@ pub struct ExpectedRun {
 }
 
 /// What a cell was to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Expectation {
     /// The leg.
     pub leg: Leg,
@@ -46,7 +48,7 @@ pub struct Expectation {
     /// The syscall's number by that ABI, without the x32 bit.
     pub number: u32,
     /// The table in which its entry belongs.
-    pub table: &'static str,
+    pub table: String,
     /// The runs, in the plan's order.
     pub runs: Vec<ExpectedRun>,
 }
@@ -85,7 +87,8 @@ pub struct Entry {
 /// Weighs the evidence of a cell.
 pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let mut causes = Vec::new();
-    machine(expected, seen, &mut causes);
+    machine(seen, &mut causes);
+    gaps(expected, seen, &mut causes);
     let mut cases = Vec::new();
     let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
     let many = judged.len() > 1;
@@ -95,15 +98,15 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     }
     wired(expected, seen, &mut causes);
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
-        outcome(expected_run, run, seen, &mut causes);
+        outcome(expected, expected_run, run, seen, &mut causes);
     }
     for (expected_run, run) in &judged {
         report(expected, expected_run, run, &mut causes);
     }
     entered(expected, seen, &mut causes);
-    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
-        tainted(expected_run, run, &mut causes);
-    }
+    probed(expected, seen, &mut causes);
+    tainted(expected, seen, &mut causes);
+    blind(seen, &mut causes);
     // Skips weigh least: they only say that nothing was seen.
     let (skips, mut causes): (Vec<_>, Vec<_>) =
         causes.into_iter().partition(|cause| cause.verdict() == Verdict::Skip);
@@ -122,15 +125,19 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
 
 /// How often the syscall was entered in the traced runs, by each ABI's door.
 pub fn entries(expected: &Expectation, seen: &Evidence) -> Vec<Entry> {
-    let traces: Vec<&Trace> = traces(expected, seen).collect();
-    if traces.is_empty() {
-        return Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
+    for counted in traces(expected, seen).flat_map(|trace| &trace.entries) {
+        let (door, count) = (counted.door, counted.count);
+        if let Some(entry) = entries.iter_mut().find(|e| (e.arch, e.nr) == (door.arch, door.nr)) {
+            entry.count = entry.count.saturating_add(count);
+            continue;
+        }
+        // The ABIs may have different numbers. x32 is asked first: only its bit tells it from m64.
+        if let Some(abi) = Abi::ALL.into_iter().rev().find(|abi| abi.door(door.nr) == door) {
+            entries.push(Entry { arch: door.arch, nr: door.nr, abi, count });
+        }
     }
-    let entry = |abi: Abi| {
-        let door = abi.door(expected.number);
-        Entry { arch: door.arch, nr: door.nr, abi, count: entered_by(door, &traces) }
-    };
-    Abi::ALL.into_iter().map(entry).collect()
+    entries
 }
 
 fn traces<'a>(expected: &'a Expectation, seen: &'a Evidence) -> impl Iterator<Item = &'a Trace> {
@@ -139,7 +146,7 @@ fn traces<'a>(expected: &'a Expectation, seen: &'a Evidence) -> impl Iterator<It
 
 fn entered_by(door: Door, traces: &[&Trace]) -> u64 {
     let entries = traces.iter().flat_map(|trace| &trace.entries);
-    entries.filter(|entry| entry.door == door).map(|entry| entry.count).sum()
+    entries.filter(|entry| entry.door == door).fold(0, |sum: u64, entry| sum.saturating_add(entry.count))
 }
 
 /// What the selftest said on a control leg.
@@ -172,51 +179,32 @@ fn summary(finding: &Finding) -> FaultSummary {
 }
 
 /// What became of the machine as a whole.
-fn machine(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
     if let Some(Abort::Stop(signal)) = &seen.abort {
         causes.push(Cause::Interrupted { signal: (*signal).to_owned() });
     }
     if let Some(finding) = seen.finding(Kind::NoInit) {
         causes.push(Cause::NoInit { detail: finding.title.clone() });
     }
+    // A kernel that died on its way has a better reason than its clock.
     if seen.hello.is_none()
+        && !seen.findings.iter().any(|finding| finding.fatal)
         && let Some(finding) = seen.finding(Kind::TscLost)
     {
         causes.push(Cause::LostBoot { detail: finding.title.clone() });
     }
-    let panic = seen.findings.iter().find(|f| matches!(f.kind, Kind::Panic | Kind::InitDied));
-    let first = seen.kernel_fault();
-    if let Some(panic) = panic {
-        // An oops or a lockup that led to the panic says more than the panic does.
-        match first.filter(|f| f.line < panic.line) {
-            Some(fault) => {
-                causes.push(Cause::KernelFault { fault: summary(fault) });
-                causes.push(Cause::Panic { fault: summary(panic) });
-            }
-            None => causes.push(Cause::Panic { fault: summary(panic) }),
-        }
+    faults(seen, causes);
+    let gave_up = seen.agent_words.as_ref().filter(|_| seen.bye.is_none());
+    if let Some(why) = seen.refused.as_ref().or(gave_up) {
+        causes.push(Cause::AgentRefused { detail: why.clone() });
     }
-    if let Some(Abort::Stall { silent }) = seen.abort {
-        let silent_ms = silent.as_millis() as u64;
-        causes.push(Cause::Hang { silent_ms, fault: first.map(summary) });
-    } else if let (None, Some(fault)) = (panic, first) {
-        causes.push(Cause::KernelFault { fault: summary(fault) });
-    }
-    match &seen.abort {
-        Some(Abort::TooMuch { stream, limit_bytes }) => {
-            causes.push(Cause::OutputLimit { stream: (*stream).to_owned(), limit_bytes: *limit_bytes });
+    aborted(seen, causes);
+    if seen.abort.is_none() {
+        match seen.bye {
+            Some(_) => causes.extend(after_bye(seen)),
+            None if seen.refused.is_some() || gave_up.is_some() => {}
+            None => causes.push(without_bye(seen)),
         }
-        Some(Abort::Boot { waited }) => causes.push(Cause::BootHang {
-            waited_ms: waited.as_millis() as u64,
-            last_line: seen.last_line.clone(),
-        }),
-        Some(Abort::PowerOff) => {
-            causes.push(Cause::Hang { silent_ms: 0, fault: None });
-        }
-        _ => {}
-    }
-    if let Some(reason) = &seen.refused {
-        causes.push(Cause::AgentRefused { detail: reason.clone() });
     }
     match &seen.bad_frame {
         // A second hello is the same agent in a machine that has started again.
@@ -224,37 +212,129 @@ fn machine(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
         Some((_, text)) => causes.push(Cause::BadFrames { detail: text.clone() }),
         None => {}
     }
-    let unexpected = seen.abort.is_none() && seen.bye.is_none() && seen.refused.is_none();
-    if unexpected {
-        causes.push(without_bye(seen));
-    }
-    if let (Some((how, false, stderr)), None, true) = (&seen.exit, &seen.abort, seen.bye.is_some()) {
-        causes.push(Cause::LostVm { detail: format!("after bye, QEMU {how}{}", words(stderr)) });
+    if seen.bye.is_some() && seen.hello.is_none() {
+        causes.push(Cause::BadFrames { detail: "it said bye and had never said hello".to_owned() });
     }
     if seen.exit.is_none() {
         causes.push(Cause::Harness { detail: "the guest was judged before it had ended".to_owned() });
     }
-    let complete = expected.runs.len() == seen.runs.len() && seen.runs.iter().all(|run| run.end.is_some());
-    if !complete && causes.is_empty() {
-        let detail = "the agent said bye before all programs had ended".to_owned();
-        causes.push(Cause::NoReport { program: "the agent".to_owned(), detail });
+    if let (Some(abort), []) = (&seen.abort, &causes[..]) {
+        let detail = format!("it ended the guest and kept no evidence why ({abort:?})");
+        causes.push(Cause::Harness { detail });
+    }
+}
+
+/// What the kernel itself said was wrong.
+fn faults(seen: &Evidence, causes: &mut Vec<Cause>) {
+    let panic = seen.findings.iter().find(|f| matches!(f.kind, Kind::Panic | Kind::InitDied));
+    let first = seen.kernel_fault();
+    match (panic, first) {
+        // An oops or a lockup that led to the panic says more than the panic does.
+        (Some(panic), Some(fault)) if fault.line < panic.line => {
+            causes.push(Cause::KernelFault { fault: summary(fault) });
+            causes.push(Cause::Panic { fault: summary(panic) });
+        }
+        (Some(panic), _) => causes.push(Cause::Panic { fault: summary(panic) }),
+        (None, Some(fault)) => causes.push(match seen.abort {
+            Some(Abort::Stall { silent }) => hang(silent, seen),
+            _ => Cause::KernelFault { fault: summary(fault) },
+        }),
+        (None, None) => {}
+    }
+}
+
+fn hang(silent: Duration, seen: &Evidence) -> Cause {
+    Cause::Hang { silent_ms: silent.as_millis() as u64, fault: seen.kernel_fault().map(summary) }
+}
+
+/// Why the harness ended the guest.
+fn aborted(seen: &Evidence, causes: &mut Vec<Cause>) {
+    match &seen.abort {
+        Some(Abort::Boot { waited }) => causes.push(Cause::BootHang {
+            waited_ms: waited.as_millis() as u64,
+            last_line: seen.last_line.clone(),
+        }),
+        Some(Abort::Stall { silent }) => {
+            if !causes.iter().any(|cause| matches!(cause, Cause::Hang { .. })) {
+                causes.push(hang(*silent, seen));
+            }
+        }
+        Some(Abort::PowerOff { waited }) => causes.push(hang(*waited, seen)),
+        Some(Abort::Overrun { run, waited }) => {
+            let detail = format!("the agent had not ended run {run} after {} s", waited.as_secs());
+            causes.push(Cause::Harness { detail });
+        }
+        Some(Abort::TooMuch { stream, limit_bytes }) => {
+            causes.push(Cause::OutputLimit { stream: (*stream).to_owned(), limit_bytes: *limit_bytes });
+        }
+        // What led to these is evidence of its own.
+        Some(Abort::Panicked | Abort::BadFrames | Abort::Stop(_)) | None => {}
     }
 }
 
 /// A machine that ended by itself without the agent's bye.
 fn without_bye(seen: &Evidence) -> Cause {
-    if let Some(words) = &seen.agent_words {
-        return Cause::AgentRefused { detail: words.clone() };
-    }
     match &seen.shutdown {
-        Some((true, reason)) if reason == "guest-shutdown" => Cause::EarlyPowerOff,
+        Some((true, reason)) if reason == GUEST_OFF => Cause::EarlyPowerOff,
         Some((true, _)) => Cause::Reset,
-        _ => {
+        other => {
+            let why = other.as_ref().map(|(_, reason)| format!(" ({reason})")).unwrap_or_default();
             let (how, stderr) = match &seen.exit {
                 Some((how, _, stderr)) => (how.as_str(), stderr.as_str()),
                 None => ("did not end", ""),
             };
-            Cause::LostVm { detail: format!("QEMU {how}{}", words(stderr)) }
+            Cause::LostVm { detail: format!("QEMU {how}{why}{}", words(stderr)) }
+        }
+    }
+}
+
+/// The agent powers the machine off when it has said bye. With any other end there is no telling
+/// what the kernel did, or would still have said. (QEMU's word may be missing: its monitor is a
+/// help, not a witness.)
+fn after_bye(seen: &Evidence) -> Option<Cause> {
+    let (how, success, stderr) = seen.exit.as_ref()?;
+    let lost =
+        |why: &str| Some(Cause::LostVm { detail: format!("after bye, QEMU {how}{why}{}", words(stderr)) });
+    match &seen.shutdown {
+        Some((true, reason)) if reason != GUEST_OFF => Some(Cause::Reset),
+        Some((false, reason)) => lost(&format!(" ({reason})")),
+        _ if !success => lost(""),
+        _ => None,
+    }
+}
+
+/// QEMU's word for a guest that powered itself off.
+const GUEST_OFF: &str = "guest-shutdown";
+
+/// What should be there after a bye and is not. A stream's decoder has made sure of all that
+/// already; nothing here relies on it.
+fn gaps(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    if expected.runs.len() != seen.runs.len() {
+        let detail = format!("{} runs were planned and {} kept", expected.runs.len(), seen.runs.len());
+        causes.push(Cause::Harness { detail });
+    }
+    if runs(expected, seen, Role::Judged).next().is_none() {
+        causes.push(Cause::Harness { detail: "the plan had no run to judge".to_owned() });
+    }
+    // No run follows one that cannot be killed, and that one is a cause of its own.
+    let is_stuck = |end: &RunEnd| end.outcome == Outcome::Stuck;
+    let stuck = seen.runs.iter().any(|run| run.end.as_ref().is_some_and(is_stuck));
+    let complete = seen.runs.iter().all(|run| run.started && run.end.is_some());
+    if !complete && !stuck && causes.is_empty() {
+        let detail = "the agent said bye before all programs had ended".to_owned();
+        causes.push(Cause::NoReport { program: "the agent".to_owned(), detail });
+    }
+    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+        let Some(end) = &run.end else { continue };
+        let arrived = (run.stdout.len() as u64, run.stderr.len() as u64);
+        let wrote = (end.stdout_bytes, end.stderr_bytes);
+        if arrived != wrote {
+            let program = &expected_run.program;
+            let detail = format!(
+                "{program} wrote {} + {} bytes, {} + {} arrived",
+                wrote.0, wrote.1, arrived.0, arrived.1
+            );
+            causes.push(Cause::BadFrames { detail });
         }
     }
 }
@@ -265,7 +345,13 @@ fn words(stderr: &str) -> String {
 }
 
 /// How a program ended.
-fn outcome(expected: &ExpectedRun, run: &RunEvidence, seen: &Evidence, causes: &mut Vec<Cause>) {
+fn outcome(
+    cell: &Expectation,
+    expected: &ExpectedRun,
+    run: &RunEvidence,
+    seen: &Evidence,
+    causes: &mut Vec<Cause>,
+) {
     let program = expected.program.clone();
     let Some(end) = &run.end else { return };
     match end.outcome {
@@ -276,6 +362,9 @@ fn outcome(expected: &ExpectedRun, run: &RunEvidence, seen: &Evidence, causes: &
         Outcome::Timeout { .. } => {
             causes.push(Cause::TestTimeout { program, deadline_ms: expected.deadline_ms })
         }
+        Outcome::NoExec { .. } if cell.abi == Abi::Mx32 && seen.finding(Kind::X32Disabled).is_some() => {
+            causes.push(Cause::NoKernelAbi { option: "x32 is turned off on its command line".to_owned() });
+        }
         Outcome::NoExec { errno } => {
             let hint = match errno {
                 8 => ": the kernel does not know this binary format: is the ABI switched off at boot?",
@@ -284,7 +373,10 @@ fn outcome(expected: &ExpectedRun, run: &RunEvidence, seen: &Evidence, causes: &
             };
             causes.push(Cause::NoExec { program, errno: i32::from(errno), hint: hint.to_owned() });
         }
-        Outcome::Untraced { .. } => {}
+        // Nobody asked for this one to be traced.
+        Outcome::Untraced { .. } => {
+            causes.push(Cause::NoReport { program, detail: in_words(end.outcome) });
+        }
         Outcome::Signal { signal } => {
             let mut name = signal_name(signal).to_owned();
             if signal == 9 && seen.finding(Kind::OutOfMemory).is_some() {
@@ -303,6 +395,11 @@ fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes:
     let leaves: Vec<_> = report.leaves().collect();
     let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
     let total = leaves.len() as u64;
+    if expected.leg.is_control() && !leaves.is_empty() && !is_answer(expected, &leaves) {
+        let detail = format!("it did not answer {:?}", question(expected));
+        causes.push(Cause::NoReport { program, detail });
+        return;
+    }
     if let Some(first) = bad.first() {
         let said = first.case.message.as_deref().map(|m| format!(" ({})", one_line(m))).unwrap_or_default();
         causes.push(match expected.leg.is_control() {
@@ -329,7 +426,6 @@ fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes:
     if let Some(reason) = &report.skip_all {
         let reason = if reason.is_empty() { "it gave no reason".to_owned() } else { one_line(reason) };
         causes.push(Cause::Skipped { reason });
-        return;
     }
     let skipped: Vec<_> =
         leaves.iter().filter(|leaf| case_verdict(leaf.case.status) == Verdict::Skip).collect();
@@ -345,8 +441,8 @@ fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes:
         Outcome::Exit { code } => i32::from(code),
         _ => return,
     };
-    // 4 is KSFT_SKIP: a program may say it beside cases that say the same.
-    let says_skip = code == 4 && !skipped.is_empty();
+    // 4 is KSFT_SKIP: a program may say it beside a report that says the same.
+    let says_skip = code == 4 && (report.skip_all.is_some() || !skipped.is_empty());
     if bad.is_empty() && code != 0 && !says_skip {
         causes.push(Cause::ExitStatus { program, code });
     } else if !bad.is_empty() && code == 0 {
@@ -359,28 +455,83 @@ fn incomplete(report: &ktap::Report, run: &RunEvidence) -> String {
     if let Some(reason) = &report.bail {
         return format!("it bailed out: {}", one_line(reason));
     }
-    let fatal: Vec<String> =
-        report.problems.iter().filter(|p| p.is_fatal()).map(ToString::to_string).collect();
-    if !fatal.is_empty() {
-        return fatal.join("; ");
-    }
-    if report.cases.is_empty() {
+    if report.cases.is_empty() && report.plan.is_none() {
         let said = super::console::tail(&[&run.stdout[..], &run.stderr[..]].concat(), 1).join("");
         return if said.is_empty() { "it said nothing".to_owned() } else { format!("it said only {said:?}") };
     }
-    format!("{} cases and no plan", report.cases.len())
+    let fatal = report.problems.iter().filter(|problem| problem.is_fatal());
+    fatal.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// On a patched leg: the tool's own call of the number.
+/// What every case of the tool's probe is called. It names number and expectation: the answer of
+/// another program, or to another question, is none. (That the door is the right one is seen to by
+/// the probe, which refuses to be told another.) See `guest/probe/probe.c`.
+fn question(expected: &Expectation) -> String {
+    let asked = if expected.leg.is_control() { "gives -ENOSYS" } else { "is wired" };
+    format!("number {} {asked}", expected.number)
+}
+
+/// How many cases the probe has: on a control leg, one for each way to fill the arguments.
+fn probe_cases(leg: Leg) -> usize {
+    if leg.is_control() { 3 } else { 1 }
+}
+
+fn is_answer(expected: &Expectation, leaves: &[ktap::Leaf<'_>]) -> bool {
+    let question = question(expected);
+    leaves.len() == probe_cases(expected.leg) && leaves.iter().all(|leaf| leaf.name.starts_with(&question))
+}
+
+/// What the tool's own call of the number found behind it.
+enum Behind {
+    Something,
+    Nothing,
+    /// No evidence, and how the probe ended.
+    Unknown(String),
+}
+
+/// On a patched leg: what is behind the number. `None` if the probe did not end.
+fn behind(expected: &Expectation, run: &RunEvidence) -> Option<Behind> {
+    let end = run.end.as_ref()?;
+    let report = ktap::parse(&run.stdout, ktap::Limits::default());
+    let leaves: Vec<_> = report.leaves().collect();
+    let answered = report.is_complete() && is_answer(expected, &leaves);
+    let status = leaves.first().map(|leaf| leaf.case.status);
+    Some(match end.outcome {
+        Outcome::Exit { code: 0 } if answered && status == Some(Status::Ok) => Behind::Something,
+        Outcome::Exit { code: 1 } if answered && status == Some(Status::NotOk) => Behind::Nothing,
+        // The plan is out before the call is made: what kills or holds the probe then is the call.
+        Outcome::Signal { .. } | Outcome::Timeout { .. } | Outcome::Stuck
+            if report.plan == Some(1) && leaves.is_empty() =>
+        {
+            Behind::Something
+        }
+        outcome if report.is_complete() => {
+            Behind::Unknown(format!("{}, and its answer does not fit", in_words(outcome)))
+        }
+        outcome => Behind::Unknown(format!("{}; {}", in_words(outcome), incomplete(&report, run))),
+    })
+}
+
+/// On a patched leg: a number with nothing behind it.
 fn wired(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
-    for (_, run) in runs(expected, seen, Role::Wired) {
-        let Some(end) = &run.end else { continue };
-        let report = ktap::parse(&run.stdout, ktap::Limits::default());
-        // The probe exits with 1 for one reason alone. A call that kills or blocks is wired.
-        let absent = end.outcome == Outcome::Exit { code: 1 } && report.counts().not_ok > 0;
-        if absent {
-            let (abi, number, table) = (expected.abi, expected.number, expected.table.to_owned());
-            causes.push(Cause::NotWired { abi, number, door: expected.door(), table });
+    let mut answers = runs(expected, seen, Role::Wired).filter_map(|(_, run)| behind(expected, run));
+    if answers.any(|behind| matches!(behind, Behind::Nothing)) {
+        let (abi, number, table) = (expected.abi, expected.number, expected.table.clone());
+        causes.push(Cause::NotWired { abi, number, door: expected.door(), table });
+    }
+}
+
+/// On a patched leg: a probe that came to no answer.
+fn probed(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    if expected.leg.is_control() {
+        return;
+    }
+    if runs(expected, seen, Role::Wired).next().is_none() {
+        causes.push(Cause::NoProof { detail: "the plan had no probe of the number".to_owned() });
+    }
+    for (expected_run, run) in runs(expected, seen, Role::Wired) {
+        if let Some(Behind::Unknown(detail)) = behind(expected, run) {
+            causes.push(Cause::NoReport { program: expected_run.program.clone(), detail });
         }
     }
 }
@@ -414,6 +565,10 @@ fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
         causes.push(Cause::NoProof { detail: format!("the selftest could not be traced (errno {errno})") });
         return;
     }
+    if traces.len() < traced.len() {
+        causes.push(Cause::NoProof { detail: "the traced run came without its counts".to_owned() });
+        return;
+    }
     let others = entries(expected, seen).into_iter().filter(|e| e.count > 0);
     let others: Vec<String> = others.map(|e| format!("{} times by the {} door", e.count, e.abi)).collect();
     let detail =
@@ -421,16 +576,29 @@ fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
     causes.push(Cause::NotEntered { abi: expected.abi, door, detail });
 }
 
-/// Whether the kernel came out of a run with more taint than it went in.
-fn tainted(expected: &ExpectedRun, run: &RunEvidence, causes: &mut Vec<Cause>) {
-    let Some(end) = &run.end else { return };
-    let (before, after) = (end.tainted_before, end.tainted_after);
-    let new = after & !before;
-    if new != 0 {
-        let program = expected.program.clone();
-        causes.push(Cause::Tainted { program, before, after, flags: taint_flags(new) });
+/// Whether the kernel came out of the boot and of each run as clean as it went in.
+fn tainted(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
+    let mut known = seen.hello.as_ref().map_or(0, |(_, hello)| hello.tainted);
+    if known & TAINT_FAULTS != 0 {
+        let (program, flags) = ("the boot".to_owned(), taint_flags(known & TAINT_FAULTS));
+        causes.push(Cause::Tainted { program, before: 0, after: known, flags });
+    }
+    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+        let Some(end) = &run.end else { continue };
+        // What came between two runs is the work of something that the first left behind.
+        let after = known | end.tainted_before | end.tainted_after;
+        let new = after & !known;
+        if new != 0 {
+            let (program, flags) = (expected_run.program.clone(), taint_flags(new));
+            causes.push(Cause::Tainted { program, before: known, after, flags });
+        }
+        known = after;
     }
 }
+
+/// What taints a kernel by a fault of its own (M, B, D, W, L), and not by what it is made of: the
+/// rest may be there from the beginning.
+const TAINT_FAULTS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14;
 
 /// The letters of `/proc/sys/kernel/tainted`, by bit.
 const TAINT_LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";
@@ -441,6 +609,25 @@ fn taint_flags(bits: u64) -> String {
         None => format!("bit {bit}"),
     };
     (0..64).filter(|bit| bits & (1 << bit) != 0).map(letter).collect::<Vec<_>>().join("")
+}
+
+/// What may have kept a fault from being seen in a guest that came to its end.
+fn blind(seen: &Evidence, causes: &mut Vec<Cause>) {
+    if seen.bye.is_none() {
+        return;
+    }
+    let mut why = Vec::new();
+    if !seen.banner {
+        why.push("its console was silent (`quiet` or `loglevel=` on the command line?)".to_owned());
+    }
+    if seen.findings_left_out > 0 {
+        why.push(format!("{} further findings were not kept", seen.findings_left_out));
+    }
+    let gaps = [Kind::MessagesDropped, Kind::LockdepOff].into_iter();
+    why.extend(gaps.filter_map(|kind| seen.finding(kind)).map(|finding| finding.title.clone()));
+    if !why.is_empty() {
+        causes.push(Cause::Blind { detail: why.join("; ") });
+    }
 }
 
 fn case_verdict(status: Status) -> Verdict {

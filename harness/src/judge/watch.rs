@@ -81,10 +81,20 @@ pub enum Abort {
         /// Since when nothing was heard.
         silent: Duration,
     },
+    /// A program did not end long after any deadline it can have had, while the agent's heart beat.
+    Overrun {
+        /// Its index in the plan.
+        run: u16,
+        /// Since its start.
+        waited: Duration,
+    },
     /// A panicked machine that did not reset.
     Panicked,
     /// The machine did not go off after bye.
-    PowerOff,
+    PowerOff {
+        /// Since bye.
+        waited: Duration,
+    },
     /// A stream grew beyond its limit.
     TooMuch {
         /// Which one.
@@ -124,8 +134,12 @@ pub struct Evidence {
     pub bye: Option<Duration>,
     /// The first violation in the agent's stream: its name, and in words.
     pub bad_frame: Option<(&'static str, String)>,
+    /// The console has shown the kernel's banner. One that has not may be silent about faults too.
+    pub banner: bool,
     /// What the kernel said was wrong.
     pub findings: Vec<Finding>,
+    /// How many findings came when that list was full.
+    pub findings_left_out: u64,
     /// The last line of the console that is not blank, escaped.
     pub last_line: String,
     /// What the agent said on the console.
@@ -196,6 +210,8 @@ pub struct Watch {
     scanner: Scanner,
     line: Vec<u8>,
     heard: Duration,
+    /// The run that is going on, and since when.
+    going: Option<(u16, Duration)>,
     panicked: Option<Duration>,
     tsc_lost: Option<Duration>,
     evidence: Evidence,
@@ -203,6 +219,11 @@ pub struct Watch {
 
 /// The agent's mark on the console.
 const AGENT_MARK: &str = "abimatrix-agent: ";
+/// What the kernel says first, in a line of its own.
+const BANNER: &str = "Linux version ";
+/// The agent ends a program at its deadline. That is the agent's word: a run that outlasts the
+/// longest deadline there is has an agent, or a clock, that is not to be waited for.
+const RUN_MAX: Duration = limits::TEST_DEADLINE_MAX.saturating_add(limits::AGENT_MARGIN);
 
 impl Watch {
     /// A guest that was spawned this instant, with a plan of `runs` runs.
@@ -213,6 +234,7 @@ impl Watch {
             scanner: Scanner::new(),
             line: Vec::new(),
             heard: Duration::ZERO,
+            going: None,
             panicked: None,
             tsc_lost: None,
             evidence: Evidence { runs: vec![RunEvidence::default(); runs], ..Evidence::default() },
@@ -234,13 +256,15 @@ impl Watch {
                 self.console(now, bytes);
                 None
             }
+            // Nothing after a violation counts.
+            Event::Message(_) if self.evidence.bad_frame.is_some() => None,
             Event::Message(message) => self.message(now, message),
             Event::BadFrame { name, text } => {
-                if self.evidence.bad_frame.is_none() {
-                    self.evidence.bad_frame = Some((name, text));
-                }
-                // A dying kernel may take its agent's stream with it: the console says more.
-                if self.panicked.is_some() { None } else { self.abort(Abort::BadFrames) }
+                self.evidence.bad_frame.get_or_insert((name, text));
+                // A stream that was cut off ended with its machine, and a dying kernel may take
+                // its agent's stream with it: there is more to be heard than the stream can say.
+                let dying = name == "truncated" || self.panicked.is_some();
+                if dying { None } else { self.abort(Abort::BadFrames) }
             }
             Event::Shutdown { by_guest, reason } => {
                 self.evidence.shutdown.get_or_insert((by_guest, reason));
@@ -264,6 +288,7 @@ impl Watch {
         self.end_of_line();
         self.scanner.finish();
         self.evidence.findings = self.scanner.findings().to_vec();
+        self.evidence.findings_left_out = self.scanner.left_out();
         self.evidence
     }
 
@@ -272,7 +297,8 @@ impl Watch {
         self.scanner.push(bytes);
         for finding in &self.scanner.findings()[before..] {
             match finding.kind {
-                Kind::Panic | Kind::NoInit | Kind::InitDied => {
+                // A kernel that says that it has no init may yet find one.
+                Kind::Panic | Kind::NoInit | Kind::InitDied if finding.fatal => {
                     self.panicked.get_or_insert(now);
                 }
                 Kind::TscLost => {
@@ -298,6 +324,7 @@ impl Watch {
         if let Some((_, words)) = text.split_once(AGENT_MARK) {
             self.evidence.agent_words.get_or_insert(words.to_owned());
         }
+        self.evidence.banner |= text.contains(BANNER);
         if !text.trim().is_empty() {
             self.evidence.last_line = text;
         }
@@ -314,6 +341,7 @@ impl Watch {
                 }
             }
             GuestMessage::Start { run, .. } => {
+                self.going = Some((run, now));
                 if let Some(run) = self.run(run) {
                     run.started = true;
                 }
@@ -327,6 +355,7 @@ impl Watch {
                 }
             }
             GuestMessage::End(end) => {
+                self.going = None;
                 if let Some(run) = self.run(end.run) {
                     run.end = Some(end);
                 }
@@ -382,7 +411,15 @@ impl Watch {
             Phase::Running if since(self.heard) >= stall => {
                 self.abort(Abort::Stall { silent: since(self.heard) })
             }
-            Phase::Leaving { since: at } if since(at) >= power_off => self.abort(Abort::PowerOff),
+            Phase::Running => match self.going {
+                Some((run, at)) if since(at) >= RUN_MAX => {
+                    self.abort(Abort::Overrun { run, waited: since(at) })
+                }
+                _ => None,
+            },
+            Phase::Leaving { since: at } if since(at) >= power_off => {
+                self.abort(Abort::PowerOff { waited: since(at) })
+            }
             _ => None,
         }
     }

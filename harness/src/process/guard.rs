@@ -10,7 +10,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::rc::Rc;
@@ -30,8 +29,9 @@ impl Guard {
         let mut command = Command::new(program);
         command.arg(GUARD_ARG).env_clear().current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // A group of its own: a Ctrl-C goes to the terminal's foreground group only.
-        command.process_group(0);
+        // A session, and with it a group, of its own: what a terminal, a shell or a CI runner sends
+        // to the parent's does not reach it. Not later, in the guard: a signal could come first.
+        super::own_session(&mut command);
         let mut child = command.spawn()?;
         let pipe = child.stdin.take().map(|pipe| Rc::new(RefCell::new(pipe)));
         Ok(Guard(pipe))
@@ -84,8 +84,6 @@ impl Drop for Guarded {
 
 /// What the guard process does: reads until the pipe closes, then cleans up.
 pub fn main(pipe: impl Read) {
-    // The parent's group may be signalled as a whole by a shell or a CI runner.
-    let _ = rustix::process::setsid();
     let mut groups = BTreeSet::<i32>::new();
     let mut folders = BTreeSet::new();
     for message in BufReader::new(pipe).split(0).map_while(Result::ok) {

@@ -316,16 +316,16 @@ impl Running {
     /// user's cuts the grace short.
     pub async fn end(&mut self, stop: &Stop) {
         self.signal(Signal::TERM);
+        let grace = tokio::time::Instant::now() + limits::TERM_GRACE;
         let mut stop = stop.clone();
-        let mut at_once = false;
         tokio::select! {
             _ = self.child.wait() => {}
-            () = tokio::time::sleep(limits::TERM_GRACE) => {}
-            () = stop.at_once() => at_once = true,
+            () = tokio::time::sleep_until(grace) => {}
+            () = stop.at_once() => {}
         }
-        // Those of the group that outlived the child, or ignored the first signal.
-        let grace = tokio::time::Instant::now() + limits::TERM_GRACE;
-        while !at_once && self.group_alive() && tokio::time::Instant::now() < grace {
+        // Those of the group that outlived the child have the rest of the same grace.
+        let at_once = |stop: &Stop| matches!(stop.level(), StopLevel::AtOnce(_));
+        while !at_once(&stop) && self.group_alive() && tokio::time::Instant::now() < grace {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.signal(Signal::KILL);
@@ -373,6 +373,14 @@ fn die_with_parent(command: &mut Command, fds: Vec<RawFd>) {
     // SAFETY: between fork and exec the closure makes four kinds of bare system calls, all
     // async-signal-safe, and allocates nothing.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Makes the child the leader of a session, and with it of a group, of its own.
+fn own_session(command: &mut std::process::Command) {
+    let leave = || Ok(rustix::process::setsid().map(drop)?);
+    // SAFETY: between fork and exec the closure makes one bare system call, which is
+    // async-signal-safe, and allocates nothing.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, leave) };
 }
 
 /// A status in words: `exited with status 2`, `was killed by signal 9`.

@@ -1,0 +1,70 @@
+//! Tier 0: the guest's C code against the vectors, and by every ABI's compiler.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::model::Abi;
+
+fn guest() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest")
+}
+
+/// Compiles C files below `guest/`; what the compiler says otherwise is the failure.
+#[track_caller]
+fn compile(options: &[&str], sources: &[PathBuf], output: &Path, needs: &str) {
+    let guest = guest();
+    let made = Command::new("gcc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror"])
+        .args(options)
+        .arg("-I")
+        .arg(guest.join("include"))
+        .arg("-I")
+        .arg(guest.join("agent"))
+        .args(sources)
+        .arg("-o")
+        .arg(output)
+        .output()
+        .expect("this test needs gcc (Debian: gcc)");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(
+        made.status.success(),
+        "gcc {options:?} failed; if something is missing, install {needs}:\n{said}"
+    );
+}
+
+#[test]
+fn the_agents_codec_agrees_with_the_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = ["tests/frame_vectors.c", "agent/frame.c", "agent/plan.c"].map(|name| guest().join(name));
+    let sanitized = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    for (name, options) in [("plain", &[][..]), ("sanitized", &sanitized[..])] {
+        let program = folder.path().join(name);
+        compile(options, &sources, &program, "gcc's libasan and libubsan (Debian: libgcc-12-dev)");
+        let ran = Command::new(&program)
+            .arg(guest().join("vectors/frames.txt"))
+            .env("ASAN_OPTIONS", "detect_leaks=0")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert!(ran.status.success() && said.contains("vectors agree"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn agent_and_probe_compile_without_a_warning_for_every_abi() {
+    let folder = tempfile::tempdir().unwrap();
+    for abi in Abi::ALL {
+        for part in ["agent", "probe"] {
+            let sources: Vec<PathBuf> = std::fs::read_dir(guest().join(part))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+                .collect();
+            assert!(!sources.is_empty(), "no sources in guest/{part}");
+            let binary = folder.path().join(format!("{part}.{abi}"));
+            compile(&[abi.flag(), "-static"], &sources, &binary, &abi.packages().join(" and "));
+            let bytes = std::fs::read(&binary).unwrap();
+            harness::build::elf::prove(&bytes, abi).unwrap_or_else(|found| panic!("{part}: {found}"));
+        }
+    }
+}

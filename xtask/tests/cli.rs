@@ -1,0 +1,129 @@
+//! What a user types and gets wrong, and what the program says: no kernel is built here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+struct Xtask(Command, tempfile::TempDir);
+
+/// The program with a cache of its own, so that nothing a test does depends on another.
+fn xtask(args: &[&str]) -> Xtask {
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(args).env("XDG_CACHE_HOME", cache.path());
+    Xtask(command, cache)
+}
+
+impl Xtask {
+    #[track_caller]
+    fn ends(mut self, code: i32, words: &[&str]) -> Output {
+        let output = self.0.output().unwrap();
+        let text = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).join("\n");
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for word in words {
+            assert!(text.contains(word), "no {word:?} in:\n{text}");
+        }
+        output
+    }
+}
+
+fn copy() -> (tempfile::TempDir, String) {
+    let scratch = tempfile::tempdir().unwrap();
+    for folder in ["configs", "guest", "kernels"] {
+        let status = Command::new("cp").arg("-a").arg(checkout().join(folder)).arg(scratch.path()).status();
+        assert!(status.unwrap().success());
+    }
+    let path = scratch.path().display().to_string();
+    (scratch, path)
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_touches_nothing() {
+    let run =
+        xtask(&["test-syscall", "xyzzy", "--dry-run", "--kernel", "linux-6.12", "--kernel", "linux-6.1"]);
+    let cache = run.1.path().join("abimatrix");
+    let output =
+        run.ends(0, &["linux-6.12", "linux-6.1", "12 cells", "m64, m32, mx32", "patched, config-off"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("12 cells"), "the plan is the result");
+    assert!(!cache.join("source").exists());
+}
+
+#[test]
+fn wrong_words_are_usage_errors_with_what_is_allowed() {
+    xtask(&["test-syscall", "xyzy", "--dry-run"]).ends(2, &["did you mean xyzzy?"]);
+    xtask(&["test-syscall", "xyzzy", "--kernel", "linux-6.11"]).ends(2, &["linux-6.12"]);
+    xtask(&["test-syscall", "xyzzy", "--kernel", "../x"]).ends(2, &["not the name of a kernel"]);
+    xtask(&["test-syscall", "xyzzy", "--leg", "patch"]).ends(2, &["patched, config-off or unpatched"]);
+    xtask(&["test-syscall", "xyzzy", "--abi", "x33"]).ends(2, &["m64, m32 or mx32"]);
+    xtask(&["test-syscall", "xyzzy", "--jobs", "0"]).ends(2, &["a number from 1"]);
+    xtask(&["test-syscall", "xyzzy", "--timeout", "0"]).ends(2, &["seconds"]);
+    xtask(&["test-syscall", "xyzzy", "--accel", "hvf"]).ends(2, &["auto, kvm or tcg"]);
+    xtask(&["test-syscall", "xyzzy", "--format", "xml"]).ends(2, &["text", "json"]);
+    xtask(&["test-syscall"]).ends(2, &["SYSCALL"]);
+    xtask(&["test-syscal", "xyzzy"]).ends(2, &["test-syscall"]);
+    xtask(&["test-syscall", "--help"]).ends(0, &["Exit codes", "130"]);
+}
+
+#[test]
+fn a_selection_of_nothing_is_not_a_success() {
+    let (_scratch, project) = copy();
+    let folder = format!("{project}/kernels/linux-6.1/xyzzy");
+    std::fs::remove_dir_all(folder).unwrap();
+    let args = ["test-syscall", "xyzzy", "--project", &project, "--kernel", "linux-6.1"];
+    xtask(&args).ends(4, &["nothing is selected", "linux-6.12 has one"]);
+}
+
+#[test]
+fn a_mistake_in_a_file_has_line_and_column() {
+    let (_scratch, project) = copy();
+    let kernel = format!("{project}/kernels/linux-6.12/kernel.yaml");
+    let text = std::fs::read_to_string(&kernel).unwrap();
+    std::fs::write(&kernel, format!("{text}colour: red\n")).unwrap();
+    let line = text.lines().count() + 1;
+    let place = format!("kernel.yaml:{line}:1");
+    xtask(&["test-syscall", "xyzzy", "--project", &project]).ends(2, &[&place, "colour", "command_line"]);
+}
+
+#[test]
+fn missing_tools_are_named_with_their_packages_before_any_work() {
+    let mut run = xtask(&["test-syscall", "xyzzy"]);
+    run.0.env("PATH", "/nonexistent");
+    let cache = run.1.path().join("abimatrix");
+    let output = run.0.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    // /usr/sbin and /sbin are always on the path of children; none of these lies there.
+    for word in ["qemu-system-x86_64", "package qemu-system-x86", "package flex", "package git", "--setup"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(output.stdout.is_empty());
+    assert!(!cache.join("source").exists());
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_not_written_over() {
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("run.json"), "{}").unwrap();
+    let path = out.path().display().to_string();
+    xtask(&["test-syscall", "xyzzy", "--out", &path]).ends(2, &["holds a run already"]);
+    assert_eq!(std::fs::read_to_string(out.path().join("run.json")).unwrap(), "{}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_one_clear_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    xtask(&["test-syscall", "xyzzy", "--cache", &path]).ends(2, &["not writable", &path]);
+}
+
+#[test]
+fn doctor_lists_every_tool_and_the_state_of_kvm() {
+    let output = xtask(&["doctor"]).0.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    for word in ["qemu-system-x86_64", "gcc -mx32", "linux-source-6.12", "libelf", "/dev/kvm", "processors"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
