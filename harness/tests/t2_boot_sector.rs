@@ -66,29 +66,19 @@ impl Code {
         self.bytes(&[0xe9]).bytes(&back.to_le_bytes())
     }
 
-    /// mov ecx, COUNT; spin: loop spin. Some tenths of a second.
-    ///
-    /// QEMU tells why a machine stops only when the monitor's dialogue has begun, and that waits for
-    /// threads that a busy host may let wait: 3 of 40 guests without this pause were faster.
-    fn pause(self) -> Code {
-        self.bytes(&[0xb9]).bytes(&50_000_000u32.to_le_bytes()).bytes(&[0xe2, 0xfe])
-    }
-
     /// lidt with nothing in it, and an exception.
     fn triple_fault(self) -> Code {
-        let code = self.pause();
-        let table = code.here() + 8;
-        code.bytes(&[0x0f, 0x01, 0x1d]).bytes(&table.to_le_bytes()).bytes(&[0xcc]).bytes(&[0; 6])
+        let table = self.here() + 8;
+        self.bytes(&[0x0f, 0x01, 0x1d]).bytes(&table.to_le_bytes()).bytes(&[0xcc]).bytes(&[0; 6])
     }
 
     /// As the ACPI tables of the board say it.
     fn power_off(self, machine: Machine) -> Code {
-        let code = self.pause();
         match machine {
             // mov byte [GED's sleep control], enable | type 5
-            Machine::Microvm => code.bytes(&[0xc6, 0x05, 0x00, 0x02, 0xa0, 0xfe, 0x34]),
+            Machine::Microvm => self.bytes(&[0xc6, 0x05, 0x00, 0x02, 0xa0, 0xfe, 0x34]),
             // mov dx, PM1a control; mov ax, enable; out dx, ax
-            Machine::Q35 => code.bytes(&[0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef]),
+            Machine::Q35 => self.bytes(&[0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef]),
         }
         .halt()
     }

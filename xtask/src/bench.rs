@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use harness::boot::frames::{self, Nonce};
 use harness::boot::qemu::Channels;
+use harness::boot::qmp;
 use harness::boot::vm;
 use harness::judge::verdict;
 use harness::judge::watch::Deadlines;
@@ -140,6 +141,9 @@ fn bare_boot(order: &WorkOrder) -> Result<()> {
     // The whole dialogue is known before: plan, and close for its end.
     (&results).write_all(&frames::encode_plan(nonce, &order.plan)?)?;
     (&results).write_all(&frames::encode_close(nonce))?;
+    for opening in qmp::Command::OPENING {
+        (&monitor).write_all(opening.line())?;
+    }
     let mut command = Command::new(&order.guest.qemu);
     command.args(order.guest.args(channels)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn()?;

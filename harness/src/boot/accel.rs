@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::qemu::{Accel, Guest, Machine};
 use super::vm;
-use crate::judge::watch::Deadlines;
+use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
 use crate::model::{Plan, RunEvent, Stage};
 use crate::plan::host::{Host, KvmDevice, Qemu};
-use crate::process::Ctx;
+use crate::process::{Ctx, StopLevel};
 use crate::store::{Hash, Store};
 
 /// What the user wants.
@@ -86,33 +86,37 @@ pub async fn try_kvm(
     let limit = limits::KVM_PROBE_DEADLINE;
     let deadlines = Deadlines { boot: limit, stall: limit, power_off: limit, panic_drain: limit };
     let ran = vm::run(ctx, &guest, plan, deadlines, folder).await;
-    let no = |why: String| Decision {
-        accel: Accel::Tcg,
-        why: format!("a guest does not run under KVM here: {why}"),
+    // What says nothing about the host is not remembered: an interruption, or a QEMU that could
+    // not even be started.
+    let (decision, tells) = match ran {
+        Ok(seen) => (weigh(&seen, limit), ctx.stop.level() == StopLevel::Run),
+        Err(error) => (no(&error.to_string()), false),
     };
-    let decision = match ran {
-        Ok(seen) => match (seen.bye, seen.exit) {
-            (Some(at), _) => {
-                let why = format!("a guest ran under KVM in {} ms", at.as_millis());
-                Decision { accel: Accel::Kvm, why }
-            }
-            (None, Some((how, _, stderr))) => match stderr.lines().last().filter(|_| seen.abort.is_none()) {
-                Some(line) => no(format!("QEMU {how}: {line}")),
-                None => no(format!("it was not done after {} s", limit.as_secs())),
-            },
-            (None, None) => no("QEMU did not end".to_owned()),
-        },
-        Err(error) => no(error.to_string()),
-    };
-    // An interrupted trial says nothing about the host.
-    if ctx.stop.level() == crate::process::StopLevel::Run
-        && let Ok(text) = serde_json::to_string(&decision)
-    {
+    if tells && let Ok(text) = serde_json::to_string(&decision) {
         let _ = store.remember(&trial_name(qemu), &text);
     }
     let elapsed = started.elapsed();
     ctx.events.send(RunEvent::StageEnded { stage: Stage::Probe, what, cached: false, ok: true, elapsed });
     decision
+}
+
+fn no(why: &str) -> Decision {
+    Decision { accel: Accel::Tcg, why: format!("a guest does not run under KVM here: {why}") }
+}
+
+/// What a trial showed.
+fn weigh(seen: &Evidence, limit: Duration) -> Decision {
+    match (seen.bye, &seen.abort, &seen.exit) {
+        (Some(at), _, _) => {
+            Decision { accel: Accel::Kvm, why: format!("a guest ran under KVM in {} ms", at.as_millis()) }
+        }
+        (None, Some(_), _) => no(&format!("it was not done after {} s", limit.as_secs())),
+        (None, None, Some((how, _, stderr))) => {
+            let words = stderr.lines().last().unwrap_or("it said nothing");
+            no(&format!("QEMU {how}: {words}"))
+        }
+        (None, None, None) => no("QEMU did not end"),
+    }
 }
 
 /// The board: microvm where its clock can be told to it, otherwise q35.

@@ -142,7 +142,8 @@ impl Guest {
             "sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned(),
         );
-        args.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
+        // Stopped until the monitor's dialogue has begun: see qmp::Command::OPENING.
+        args.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-S"].map(str::to_owned));
         args
     }
 }
@@ -186,7 +187,7 @@ mod tests {
             -chardev socket,id=results,fd=4 -device virtio-serial-device \
             -device virtserialport,chardev=results,name=abimatrix.results \
             -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
-            -nodefaults -no-user-config -no-reboot";
+            -nodefaults -no-user-config -no-reboot -S";
         assert_eq!(guest().args(CHANNELS).join(" "), expected);
     }
 

@@ -1,6 +1,7 @@
-//! QEMU's monitor, as much of it as is needed: hello, three commands, and why the machine stops.
+//! QEMU's monitor, as much of it as is needed: hello, a few commands, and why the machine stops.
 //!
-//! Pure: bytes in, words out. The monitor is advisory; a cell is judged by frames and console.
+//! Pure: bytes in, words out. But for starting the machine, the monitor is advisory: a cell is
+//! judged by frames and console.
 
 use serde_json::Value;
 
@@ -29,15 +30,22 @@ pub enum Said {
 pub enum Command {
     /// Leave the greeting's mode; has to be the first.
     Capabilities,
+    /// Let the machine run: it is created stopped.
+    Cont,
     /// End QEMU.
     Quit,
 }
 
 impl Command {
+    /// What starts a machine. Sent before there is anybody to read it: QEMU tells no event before
+    /// the dialogue has begun, and a machine that ran by then could stop without a word.
+    pub const OPENING: [Command; 2] = [Command::Capabilities, Command::Cont];
+
     /// Its line on the wire.
     pub fn line(self) -> &'static [u8] {
         match self {
             Command::Capabilities => b"{\"execute\":\"qmp_capabilities\"}\r\n",
+            Command::Cont => b"{\"execute\":\"cont\"}\r\n",
             Command::Quit => b"{\"execute\":\"quit\"}\r\n",
         }
     }

@@ -59,9 +59,9 @@ pub async fn run(
     let (console, console_peer) = pair()?;
     let (results, results_peer) = pair()?;
     let (mut monitor, monitor_peer) = pair()?;
-    // Before there is anybody to read it: until then QEMU tells no event, and a machine can stop
-    // sooner than this process is scheduled to answer a greeting.
-    monitor.write_all(qmp::Command::Capabilities.line()).await?;
+    for command in qmp::Command::OPENING {
+        monitor.write_all(command.line()).await?;
+    }
     let channels = Channels {
         console: console_peer.as_raw_fd(),
         results: results_peer.as_raw_fd(),

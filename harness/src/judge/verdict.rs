@@ -463,9 +463,10 @@ fn incomplete(report: &ktap::Report, run: &RunEvidence) -> String {
     fatal.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What every case of the tool's probe is called. It names number and expectation: the answer of
-/// another program, or to another question, is none. (That the door is the right one is seen to by
-/// the probe, which refuses to be told another.) See `guest/probe/probe.c`.
+/// What every case of the tool's probe is called. It names number and expectation: the answer to
+/// another question is none. The door is not in the name, so that the ABIs can be compared; that it
+/// is the right one follows from the probe's ABI, which its ELF header proved. See
+/// `guest/probe/probe.c`.
 fn question(expected: &Expectation) -> String {
     let asked = if expected.leg.is_control() { "gives -ENOSYS" } else { "is wired" };
     format!("number {} {asked}", expected.number)
