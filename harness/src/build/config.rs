@@ -141,7 +141,11 @@ pub async fn configure(
     allconfig.push(&request);
     let mut command = make(shop, tree).arg(allconfig).arg("allnoconfig");
     command = command.deadline(limits::CONFIGURE_DEADLINE);
+    let unfinished = tree.begin()?;
     let output = command.output(shop.ctx).await;
+    if matches!(output, Ok(_) | Err(ProcessError::Failed { .. })) {
+        unfinished.done()?;
+    }
     timer.end(output.is_ok());
     let output = match output {
         Ok(output) => output,

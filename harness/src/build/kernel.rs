@@ -122,7 +122,11 @@ pub async fn build(
     let total = shop.store.fact(&count_fact).and_then(|text| text.parse().ok());
     let mut counter = Counter::new(shop, what, total, fs::File::create(&log)?);
     let command = make(shop, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+    let unfinished = tree.begin()?;
     let status = command.stream(shop.ctx, |stream, bytes| counter.take(stream, bytes)).await;
+    if status.is_ok() {
+        unfinished.done()?;
+    }
     let failed = |text: &str| {
         let log = log.display().to_string();
         Trouble::from(Cause::BuildFailed { what: what.to_owned(), first_error: first_error(text), log })

@@ -117,7 +117,12 @@ async fn make_programs(
         let _ = fs::write(&log, stderr);
         Cause::SelftestBuild { abi, first_error: first_error(stderr), log: log.display().to_string() }.into()
     };
-    match headers.output(shop.ctx).await {
+    let unfinished = tree.begin()?;
+    let installed = headers.output(shop.ctx).await;
+    if matches!(installed, Ok(_) | Err(ProcessError::Failed { .. })) {
+        unfinished.done()?;
+    }
+    match installed {
         Ok(_) => {}
         Err(ProcessError::Failed { stderr, .. }) => return Err(failed(&stderr)),
         Err(other) => return Err(other.into()),

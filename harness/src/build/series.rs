@@ -49,6 +49,12 @@ impl Overlay {
         Overlay::default()
     }
 
+    /// A series with this effect, for tests of what stands on it.
+    #[cfg(test)]
+    pub(super) fn of(files: impl IntoIterator<Item = (String, Content)>) -> Overlay {
+        Overlay { files: files.into_iter().collect(), patches: Vec::new() }
+    }
+
     /// The files that differ.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Content)> {
         self.files.iter().map(|(path, content)| (path.as_str(), content))

@@ -53,7 +53,23 @@ pub async fn open(
         fs::rename(&made, &src)?;
     }
     fs::create_dir_all(&obj)?;
-    Ok(WorkTree { src, obj, pristine: pristine.clone(), place, _lock: lock })
+    let tree = WorkTree { src, obj, pristine: pristine.clone(), place, _lock: lock };
+    tree.forget_unfinished(shop.ctx)?;
+    Ok(tree)
+}
+
+/// A make at work in the tree. Its mark stays if the run is killed, or kills the make.
+#[derive(Debug)]
+#[must_use = "a make that ended by itself is to be marked as done"]
+pub struct Unfinished {
+    mark: PathBuf,
+}
+
+impl Unfinished {
+    /// make ended by itself, whatever its status: it has removed what it had only begun.
+    pub fn done(self) -> std::io::Result<()> {
+        fs::remove_file(&self.mark)
+    }
 }
 
 /// The cheapest that the file system can do: share blocks, share inodes, copy.
@@ -76,6 +92,38 @@ async fn link_or_copy(ctx: &Ctx, from: &Path, to: &Path) -> Result<(), Trouble> 
 }
 
 impl WorkTree {
+    /// Marks that a make is about to write objects.
+    pub fn begin(&self) -> std::io::Result<Unfinished> {
+        let mark = self.place.join("unfinished");
+        fs::write(&mark, "")?;
+        Ok(Unfinished { mark })
+    }
+
+    /// A make that was killed may leave an object that is newer than its source and yet not whole,
+    /// or not seen by objtool: the next make would take it for done. All that it wrote goes.
+    fn forget_unfinished(&self, ctx: &Ctx) -> Result<(), Trouble> {
+        let mark = self.place.join("unfinished");
+        let Ok(since) = std::fs::metadata(&mark).and_then(|meta| meta.modified()) else { return Ok(()) };
+        let mut removed = 0u64;
+        let mut todo = vec![self.obj.clone()];
+        while let Some(folder) = todo.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                if meta.is_dir() {
+                    todo.push(entry.path());
+                } else if meta.modified()? >= since {
+                    fs::remove_file(entry.path())?;
+                    removed += 1;
+                }
+            }
+        }
+        fs::remove_file(&mark)?;
+        ctx.events
+            .note(format!("an earlier build was cut off: {removed} files that it wrote are made again"));
+        Ok(())
+    }
+
     /// Makes the source what pristine tree and overlay say; returns how many files changed.
     ///
     /// The list of files that may deviate is written before the first of them is touched, so that
@@ -147,3 +195,6 @@ fn read_with_mode(path: &Path) -> std::io::Result<Option<(Vec<u8>, bool)>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::model::Events;
+use crate::process::{Guard, StopSwitch};
+use crate::store::{Hash, Store};
+
+/// A work tree over a pristine one of two files, and all that it stands on.
+struct Bench {
+    _root: tempfile::TempDir,
+    ctx: Ctx,
+    _switch: StopSwitch,
+    tree: WorkTree,
+}
+
+async fn bench() -> Bench {
+    let root = tempfile::tempdir().unwrap();
+    let (switch, stop) = StopSwitch::new();
+    let ctx = Ctx { events: Events::silent(), stop, guard: Guard::none(), env: Vec::new() };
+    let store = Store::open(&root.path().join("cache"), &Guard::none()).unwrap();
+    let pristine = Pristine { id: Hash::of(b"x"), path: root.path().join("pristine") };
+    let place = root.path().join("place");
+    for folder in [&pristine.path, &place.join("src"), &place.join("obj/kernel")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for name in ["a.c", "b.c"] {
+        fs::write(pristine.path.join(name), name).unwrap();
+        fs::hard_link(pristine.path.join(name), place.join("src").join(name)).unwrap();
+    }
+    let lock = store.lock(&ctx, "tree").await.unwrap();
+    let (src, obj) = (place.join("src"), place.join("obj"));
+    let tree = WorkTree { src, obj, pristine, place, _lock: lock };
+    Bench { _root: root, ctx, _switch: switch, tree }
+}
+
+fn overlay(files: &[(&str, Option<&str>)]) -> Overlay {
+    let content = |text: &Option<&str>| match text {
+        Some(text) => Content::File { bytes: text.as_bytes().to_vec(), executable: false },
+        None => Content::Deleted,
+    };
+    Overlay::of(files.iter().map(|(path, text)| ((*path).to_owned(), content(text))))
+}
+
+fn read(bench: &Bench, name: &str) -> Option<String> {
+    std::fs::read_to_string(bench.tree.src.join(name)).ok()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_leg_is_selected_by_content_and_the_pristine_tree_is_never_touched() {
+    let bench = bench().await;
+    let time = |name: &str| fs::metadata(bench.tree.src.join(name)).unwrap().modified().unwrap();
+    let before = time("b.c");
+    let patched = overlay(&[("a.c", Some("changed")), ("new/dir/c.c", Some("new")), ("b.c", Some("b.c"))]);
+    assert_eq!(bench.tree.select(&patched).unwrap(), 2);
+    assert_eq!(read(&bench, "a.c").unwrap(), "changed");
+    assert_eq!(time("b.c"), before, "an unchanged file keeps its time");
+    assert_eq!(fs::read_to_string(bench.tree.pristine.path.join("a.c")).unwrap(), "a.c");
+    assert_eq!(bench.tree.select(&patched).unwrap(), 0);
+    assert_eq!(bench.tree.select(&overlay(&[("b.c", None)])).unwrap(), 3);
+    assert_eq!((read(&bench, "a.c").as_deref(), read(&bench, "b.c")), (Some("a.c"), None));
+    assert!(!bench.tree.src.join("new").exists());
+    assert_eq!(bench.tree.select(&Overlay::none()).unwrap(), 1);
+    assert_eq!(read(&bench, "b.c").as_deref(), Some("b.c"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_selection_that_was_cut_off_is_repaired_by_the_next() {
+    let bench = bench().await;
+    // As a run leaves it that was killed after its list and its first file.
+    fs::write(bench.tree.place.join("deviating"), "a.c\nnew.c\n").unwrap();
+    fs::remove_file(bench.tree.src.join("a.c")).unwrap();
+    fs::write(bench.tree.src.join("a.c"), "half").unwrap();
+    assert_eq!(bench.tree.select(&Overlay::none()).unwrap(), 1);
+    assert_eq!(read(&bench, "a.c").as_deref(), Some("a.c"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_killed_make_wrote_is_not_taken_for_done() {
+    let bench = bench().await;
+    let old = bench.tree.obj.join("kernel/old.o");
+    fs::write(&old, "whole").unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&old).unwrap().set_modified(hour_ago).unwrap();
+    bench.tree.begin().unwrap().done().unwrap();
+    let _killed = bench.tree.begin().unwrap();
+    let half = bench.tree.obj.join("kernel/half.o");
+    fs::write(&half, "ha").unwrap();
+    bench.tree.forget_unfinished(&bench.ctx).unwrap();
+    assert!(old.exists() && !half.exists());
+    // Once is enough.
+    fs::write(&half, "whole").unwrap();
+    bench.tree.forget_unfinished(&bench.ctx).unwrap();
+    assert!(half.exists());
+}
