@@ -198,7 +198,7 @@ async fn prepare<'a>(
         Ok(pristine) => pristine,
         Err(trouble) => return Ok(Err(trouble)),
     };
-    let series = match series::apply(shop, &pristine, &part.spec.patches).await {
+    let series = match series::apply(shop, part.kernel.name.as_str(), &pristine, &part.spec.patches).await {
         Ok(series) => series,
         Err(trouble) => return Ok(Err(trouble)),
     };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use harness::model::{Events, RunEvent, Stage, Verdict};
+use harness::model::{CellId, Events, RunEvent, Stage, Verdict};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::Common;
@@ -16,6 +16,7 @@ pub fn events(common: &Common) -> Events {
     let screen = Screen {
         bars: bars.then(MultiProgress::new),
         open: RefCell::new(HashMap::new()),
+        guests: RefCell::new(HashMap::new()),
         verbose: common.verbose,
     };
     Events::new(move |event| screen.show(event))
@@ -24,19 +25,28 @@ pub fn events(common: &Common) -> Events {
 struct Screen {
     bars: Option<MultiProgress>,
     open: RefCell<HashMap<(Stage, String), ProgressBar>>,
+    guests: RefCell<HashMap<CellId, ProgressBar>>,
     verbose: u8,
 }
+
+/// A stage that counts something, and one that only takes time.
+const COUNTING: &str = "{prefix:10} {msg} {pos}/{len} [{elapsed}] {wide_bar}";
+const WAITING: &str = "{prefix:10} {msg} {spinner} [{elapsed}]";
 
 impl Screen {
     fn show(&self, event: RunEvent) {
         match event {
             RunEvent::StageStarted { stage, what } => self.start(stage, what),
             RunEvent::StageProgress { stage, what, progress } => {
-                if let Some(bar) = self.open.borrow().get(&(stage, what)) {
-                    if let Some(total) = progress.total {
-                        bar.set_length(total);
+                if let Some(bar) = self.open.borrow().get(&(stage, what.clone())) {
+                    match progress.total {
+                        Some(total) => {
+                            set_style(bar, COUNTING);
+                            bar.set_length(total.max(progress.done));
+                            bar.set_position(progress.done);
+                        }
+                        None => bar.set_message(format!("{what} {}", progress.done)),
                     }
-                    bar.set_position(progress.done);
                 }
             }
             RunEvent::StageEnded { stage, what, cached, ok, elapsed } => {
@@ -56,11 +66,16 @@ impl Screen {
             RunEvent::Command(argv) if self.verbose > 1 => self.line(&format!("$ {argv}")),
             RunEvent::Command(_) => {}
             RunEvent::CellStarted(cell) => {
-                if self.verbose > 0 {
+                if let Some(bar) = self.bar("boot", &cell.to_string()) {
+                    self.guests.borrow_mut().insert(cell, bar);
+                } else if self.verbose > 0 {
                     self.line(&format!("{:10} {cell}", "boot"));
                 }
             }
             RunEvent::CellEnded { cell, verdict, passed, total, text, elapsed } => {
+                if let Some(bar) = self.guests.borrow_mut().remove(&cell) {
+                    bar.finish_and_clear();
+                }
                 let counts = if total > 0 { format!(" {passed}/{total}") } else { String::new() };
                 let first = text.lines().next().unwrap_or_default();
                 let why = if verdict == Verdict::Pass { String::new() } else { format!(": {first}") };
@@ -70,20 +85,22 @@ impl Screen {
     }
 
     fn start(&self, stage: Stage, what: String) {
-        let Some(bars) = &self.bars else {
-            self.line(&format!("{stage:10} {what} \u{2026}"));
-            return;
-        };
-        let style =
-            ProgressStyle::with_template("{prefix:10} {msg} {spinner} {pos}/{len} [{elapsed}] {wide_bar}");
-        let bar = bars.add(ProgressBar::no_length());
-        if let Ok(style) = style {
-            bar.set_style(style);
+        match self.bar(&stage.to_string(), &what) {
+            Some(bar) => {
+                self.open.borrow_mut().insert((stage, what), bar);
+            }
+            None => self.line(&format!("{stage:10} {what} \u{2026}")),
         }
-        bar.set_prefix(stage.to_string());
-        bar.set_message(what.clone());
+    }
+
+    /// A new bar below the others; none where there is no terminal.
+    fn bar(&self, prefix: &str, message: &str) -> Option<ProgressBar> {
+        let bar = self.bars.as_ref()?.add(ProgressBar::no_length());
+        set_style(&bar, WAITING);
+        bar.set_prefix(prefix.to_owned());
+        bar.set_message(message.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        self.open.borrow_mut().insert((stage, what), bar);
+        Some(bar)
     }
 
     fn line(&self, text: &str) {
@@ -94,6 +111,12 @@ impl Screen {
             }
             None => anstream::eprintln!("{text}"),
         }
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }
 

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::source::Pristine;
-use super::{Trouble, Workshop};
-use crate::model::Cause;
+use super::{StageTimer, Trouble, Workshop};
+use crate::model::{Cause, Stage};
 use crate::plan::files::read_patch;
 use crate::process::{Cmd, ProcessError};
 use crate::store::Hash;
@@ -80,8 +80,20 @@ impl Overlay {
     }
 }
 
-/// Applies `patches` to `pristine`.
+/// Applies `patches` to the pristine tree of the kernel `what`.
 pub async fn apply(
+    shop: &Workshop<'_>,
+    what: &str,
+    pristine: &Pristine,
+    patches: &[PathBuf],
+) -> Result<Overlay, Trouble> {
+    let timer = StageTimer::start(&shop.ctx.events, Stage::Patch, what);
+    let applied = apply_in_order(shop, pristine, patches).await;
+    timer.end(applied.is_ok());
+    applied
+}
+
+async fn apply_in_order(
     shop: &Workshop<'_>,
     pristine: &Pristine,
     patches: &[PathBuf],

@@ -206,9 +206,12 @@ impl fmt::Display for Plan {
             self.cells.len(),
             self.jobs
         )?;
-        for cell in &self.cells {
-            if let Some(cause) = &cell.miss {
-                write!(f, "\n  {}: miss: {cause}", cell.id)?;
+        // Once for each ABI: the reason is the same in all its cells.
+        for abi in &self.abis {
+            if let Some(cause) =
+                self.cells.iter().find(|cell| cell.id.abi == *abi).and_then(|c| c.miss.as_ref())
+            {
+                write!(f, "\n  {abi}: miss: {cause}")?;
             }
         }
         for note in &self.notes {
