@@ -51,6 +51,8 @@ pub const STALL: Duration = Duration::from_secs(20);
 /// `watchdog_thresh` on the guest's command line, in seconds: a soft lockup is reported after twice
 /// this time, well before [`STALL`].
 pub const WATCHDOG_THRESH_S: u32 = 5;
+/// `hung_task_timeout_secs` in the guest: well before the 45 s that a program has.
+pub const HUNG_TASK_S: u32 = 20;
 /// A whole test program, unless `--timeout` says otherwise: the kselftest runner's 45 s.
 pub const TEST_DEADLINE: Duration = Duration::from_secs(45);
 /// The most that `--timeout` takes, and the agent: an hour.
@@ -84,5 +86,3 @@ pub const GUEST_MEMORY_MIB: u64 = 256;
 pub const JOBS_MAX: usize = 64;
 /// How long two readings of the time-stamp counter lie apart: the clock's error is then below 1e-6.
 pub const TSC_MEASURE: Duration = Duration::from_millis(100);
-/// Runs kept below the default output directory: a week of a busy desk.
-pub const RUNS_KEPT: usize = 50;

@@ -6,7 +6,7 @@
 //! guest is starved by a compiler. `run.json` is written after every cell.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::boot::accel::{self, AccelChoice, Known};
-use crate::boot::qemu::Guest;
+use crate::boot::accel::{self, AccelChoice, Decision, Known};
+use crate::boot::qemu::{Accel, Guest, Machine};
 use crate::boot::vm;
 use crate::build::config::{self, Configured};
 use crate::build::initramfs::{self, Image, PROBE};
@@ -82,6 +82,8 @@ struct Shared {
     started: Instant,
     record: RefCell<RunRecord>,
     order: Vec<CellId>,
+    /// Cells whose guest was sent off: they close themselves.
+    sent: RefCell<BTreeSet<CellId>>,
     write_error: RefCell<Option<std::io::Error>>,
 }
 
@@ -93,6 +95,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
         started: Instant::now(),
         record: RefCell::new(first_record(means, plan)),
         order: plan.cells.iter().map(|cell| cell.id.clone()).collect(),
+        sent: RefCell::new(BTreeSet::new()),
         write_error: RefCell::new(None),
     });
     shared.record.borrow().write(means.out).map_err(RunError::Record)?;
@@ -107,6 +110,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
         ctx,
         store: means.store,
         compiler: means.host.compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default(),
+        libraries: means.host.compiler.as_ref().map(|c| c.libraries.clone()).unwrap_or_default(),
         ccache: means.host.ccache,
         make_jobs: means.host.cpus,
         logs: means.out.join("build"),
@@ -115,18 +119,40 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
     };
     let mut prepared = Vec::new();
     for part in &plan.kernels {
-        match prepare(&shop, part, plan).await? {
+        if ctx.stop.level() != StopLevel::Run {
+            break;
+        }
+        let ready = match prepare(&shop, part, plan).await {
+            Ok(ready) => ready,
+            Err(error) => {
+                shared.close_all(|_| true, &Cause::NotRun { reason: error.to_string() });
+                shared.finish(State::Complete)?;
+                return Err(error);
+            }
+        };
+        match ready {
             Ok(ready) => prepared.push(ready),
             Err(trouble) => shared.close_all(|id| id.kernel == part.kernel.name, &trouble.cause()),
         }
     }
     let local = tokio::task::LocalSet::new();
-    local
+    let refused = local
         .run_until(async {
             let mut cells = JoinSet::new();
-            let mut conductor =
-                Conductor { means, plan, shop: &shop, shared: &shared, machine, boards: None };
+            let mut conductor = Conductor {
+                means,
+                plan,
+                shop: &shop,
+                shared: &shared,
+                machine,
+                boards: None,
+                kept: BTreeSet::new(),
+                refused: None,
+            };
             for ready in &prepared {
+                if ctx.stop.level() != StopLevel::Run {
+                    break;
+                }
                 if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
                     shared.close_all(|id| id.kernel == ready.plan.kernel.name, &trouble.cause());
                 }
@@ -139,6 +165,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
                     std::panic::resume_unwind(panic);
                 }
             }
+            conductor.refused
         })
         .await;
     let level = ctx.stop.level();
@@ -146,15 +173,14 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
         StopLevel::Run => "a stage before it gave nothing".to_owned(),
         StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
     };
+    shared.sent.borrow_mut().clear();
     shared.close_all(|_| true, &Cause::NotRun { reason });
-    let mut record = shared.record.borrow_mut();
-    record.state = if level == StopLevel::Run { State::Complete } else { State::Interrupted };
-    record.elapsed_ms = shared.started.elapsed().as_millis() as u64;
-    record.write(means.out).map_err(RunError::Record)?;
-    match shared.write_error.take() {
-        Some(error) => Err(RunError::Record(error)),
-        None => Ok(record.clone()),
+    if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(|cell| cell.guest.is_some()))
+    {
+        // The same kernel came up under TCG: it is KVM that does not work here.
+        accel::remember(means.store, means.qemu, &no);
     }
+    shared.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 
 fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
@@ -209,6 +235,18 @@ async fn prepare<'a>(
 }
 
 impl Shared {
+    /// Writes the last state of the record.
+    fn finish(&self, state: State) -> Result<RunRecord, RunError> {
+        let mut record = self.record.borrow_mut();
+        record.state = state;
+        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
+        record.write(&self.out).map_err(RunError::Record)?;
+        match self.write_error.take() {
+            Some(error) => Err(RunError::Record(error)),
+            None => Ok(record.clone()),
+        }
+    }
+
     /// Writes a cell down and tells of it.
     fn close(&self, cell: CellRecord, elapsed: Duration) {
         let (passed, total) = cell.passed();
@@ -233,15 +271,16 @@ impl Shared {
     /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
     fn close_all(&self, which: impl Fn(&CellId) -> bool, cause: &Cause) {
         for id in self.order.iter().filter(|id| which(id)) {
-            let open = !self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
-            if open {
+            if self.is_open(id) {
                 self.close(CellRecord::new(id, Judged::without_run(cause.clone())), Duration::ZERO);
             }
         }
     }
 
+    /// Selected, without a verdict, and not on its way to one.
     fn is_open(&self, id: &CellId) -> bool {
-        self.order.contains(id) && !self.record.borrow().cells.iter().any(|cell| cell.id() == *id)
+        let judged = self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
+        self.order.contains(id) && !judged && !self.sent.borrow().contains(id)
     }
 }
 
@@ -253,12 +292,16 @@ struct Conductor<'a> {
     machine: Rc<Semaphore>,
     /// Accelerator, board and clock, once they are decided.
     boards: Option<Boards>,
+    /// What this run has put among its images.
+    kept: BTreeSet<PathBuf>,
+    /// A trial of KVM that failed, until it is known that TCG does better.
+    refused: Option<Decision>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Boards {
-    accel: crate::boot::qemu::Accel,
-    machine: crate::boot::qemu::Machine,
+    accel: Accel,
+    machine: Machine,
     tsc_khz: Option<u64>,
 }
 
@@ -313,8 +356,8 @@ impl Conductor<'_> {
                 let mut guest = Guest {
                     qemu: self.means.qemu.path.clone(),
                     name: format!("abimatrix.{}", id.slug()),
-                    accel: crate::boot::qemu::Accel::Tcg,
-                    machine: crate::boot::qemu::Machine::Q35,
+                    accel: Accel::Tcg,
+                    machine: Machine::Q35,
                     kernel: vmlinux.clone(),
                     initramfs,
                     command_line: kernel.command_line.clone(),
@@ -327,6 +370,7 @@ impl Conductor<'_> {
                 let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
                 let job = Job { shared: self.shared.clone(), id, order };
                 let machine = self.machine.clone();
+                self.shared.sent.borrow_mut().insert(job.id.clone());
                 cells.spawn_local(async move { job.run(&machine).await });
             }
         }
@@ -383,12 +427,16 @@ impl Conductor<'_> {
     }
 
     /// Puts a file of the cache into the run's folder, which is then whole by itself.
-    fn keep(&self, file: &Path, name: &str) -> Result<PathBuf, Trouble> {
+    fn keep(&mut self, file: &Path, name: &str) -> Result<PathBuf, Trouble> {
         let folder = self.means.out.join("images");
         fs::create_dir_all(&folder)?;
         let kept = folder.join(name);
-        if !kept.exists() && std::fs::hard_link(file, &kept).is_err() {
-            fs::copy(file, &kept)?;
+        if self.kept.insert(kept.clone()) {
+            // Whatever lies there by this name is not of this run.
+            let _ = std::fs::remove_file(&kept);
+            if std::fs::hard_link(file, &kept).is_err() {
+                fs::copy(file, &kept)?;
+            }
         }
         Ok(kept)
     }
@@ -403,12 +451,17 @@ impl Conductor<'_> {
         let decision = match accel::known(store, host, qemu, accel) {
             Known::Decided(decision) => decision,
             Known::Untried => {
-                let machine = accel::machine(qemu, crate::boot::qemu::Accel::Kvm, tsc_khz);
+                let machine = accel::machine(qemu, Accel::Kvm, tsc_khz);
                 let trial = Guest { machine, tsc_khz, ..guest.clone() };
                 // The tool's own probe is enough: the question is whether a guest runs at all.
                 runs.truncate(1);
                 let plan = GuestPlan { runs };
-                accel::try_kvm(&self.shared.ctx, store, qemu, &trial, &plan, &out.join("kvm-trial")).await
+                let decision = accel::try_kvm(&self.shared.ctx, &trial, &plan, &out.join("kvm-trial")).await;
+                match decision.accel {
+                    Accel::Kvm => accel::remember(store, qemu, &decision),
+                    Accel::Tcg => self.refused = Some(decision.clone()),
+                }
+                decision
             }
         };
         let machine = accel::machine(qemu, decision.accel, tsc_khz);

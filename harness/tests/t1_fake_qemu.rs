@@ -468,7 +468,8 @@ fn trial(script: &str) -> (accel::Decision, Known) {
     let store = Store::open(&scene.folder.path().join("store"), &Guard::none()).unwrap();
     let qemu = Qemu { path: scene.guest.qemu.clone(), version: "7.2".to_owned(), microvm: true };
     let (_switch, ctx) = ctx();
-    let decision = block_on(accel::try_kvm(&ctx, &store, &qemu, &scene.guest, &agenda().0, &scene.logs));
+    let decision = block_on(accel::try_kvm(&ctx, &scene.guest, &agenda().0, &scene.logs));
+    accel::remember(&store, &qemu, &decision);
     assert_nobody(&scene.guest.name);
     let argv = String::from_utf8(scene.log(log::ARGV)).unwrap();
     assert!(argv.contains("-accel kvm"), "{argv}");

@@ -32,8 +32,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            error.downcast_ref().copied().unwrap_or(cli::Exit::Usage).into()
+            let exit = error.downcast_ref::<cli::Exit>().copied();
+            // An exit code that travels with an error is not a part of its words.
+            let words = error.chain().skip(usize::from(exit.is_some())).map(ToString::to_string);
+            anstream::eprintln!("error: {}", words.collect::<Vec<_>>().join(": "));
+            exit.unwrap_or(cli::Exit::Usage).into()
         }
     }
 }

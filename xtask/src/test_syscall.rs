@@ -13,7 +13,7 @@ use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
 use harness::report::record::{RunRecord, State};
 use harness::report::text::{self, Paint};
-use harness::run::{self, Means};
+use harness::run::{self, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Color, Common, Exit, Format, TestSyscall};
@@ -25,21 +25,30 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     session::run(progress::events(&args.common), |ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &ctx)?;
         let project = session::project(args.common.project.as_deref())?;
-        let Some((host, plan)) = prepare(args, &ctx, &store, &project).await? else {
-            return Ok(Exit::Nothing);
-        };
+        let planned = prepare(args, &ctx, &store, &project).await?;
+        if let Some(signal) = session::stopped(&ctx.stop) {
+            return Ok(Exit::Interrupted(signal));
+        }
+        let Some((host, plan)) = planned else { return Ok(Exit::Nothing) };
         if args.dry_run {
             return Ok(Exit::Passed);
         }
         let sources = sources(&plan);
         if !host.missing(&sources).is_empty() {
-            return Err(tell_missing(&host, &sources));
+            return Err(tell_missing(&host, &sources).context(Exit::Incomplete));
         }
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let out = out_folder(args, &project)?;
         let means =
             Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out: &out };
-        let record = run::run(&ctx, &means, &plan).await?;
+        let record = match run::run(&ctx, &means, &plan).await {
+            Ok(record) => record,
+            // The run could not be written down: that is not the user's mistake.
+            Err(error @ RunError::Record(_)) => {
+                return Err(anyhow::Error::new(error).context(Exit::Incomplete));
+            }
+            Err(error @ RunError::Number(_)) => return Err(error.into()),
+        };
         print(&record, args)?;
         Ok(exit(&record, session::stopped(&ctx.stop)))
     })
@@ -71,7 +80,8 @@ async fn prepare(
         Err(error) => return Err(error.into()),
     };
     announce(args, store, &host, &plan);
-    if args.common.setup && !args.dry_run {
+    // After a Ctrl-C nothing is installed.
+    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
         let wanted = doctor::missing(&host, &sources(&plan));
         if !wanted.is_empty() {
             setup::install(&wanted)?;
@@ -122,8 +132,8 @@ fn accelerator(store: &Store, host: &Host, choice: AccelChoice) -> String {
 fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
     if let Some(out) = &args.out {
         let out = std::path::absolute(out)?;
-        if out.join(harness::report::record::FILE).exists() {
-            anyhow::bail!("{} holds a run already: name a new folder", out.display());
+        if std::fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some()) {
+            anyhow::bail!("{} is not empty (a run, perhaps): name a new folder", out.display());
         }
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         return Ok(out);

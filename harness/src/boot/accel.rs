@@ -11,7 +11,7 @@ use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
 use crate::model::{Plan, RunEvent, Stage};
 use crate::plan::host::{Host, KvmDevice, Qemu};
-use crate::process::{Ctx, StopLevel};
+use crate::process::Ctx;
 use crate::store::{Hash, Store};
 
 /// What the user wants.
@@ -67,18 +67,11 @@ fn trial_name(qemu: &Qemu) -> Hash {
     Hash::of(text.as_bytes())
 }
 
-/// Boots `guest` under KVM, has it run `plan`, and remembers what came of it.
+/// Boots `guest` under KVM, has it run `plan`, and says what came of it.
 ///
 /// /dev/kvm can exist, open, make machines, even run a boot sector, and still never bring up a
 /// kernel. So the trial is the very kernel that is to be tested.
-pub async fn try_kvm(
-    ctx: &Ctx,
-    store: &Store,
-    qemu: &Qemu,
-    guest: &Guest,
-    plan: &Plan,
-    folder: &Path,
-) -> Decision {
+pub async fn try_kvm(ctx: &Ctx, guest: &Guest, plan: &Plan, folder: &Path) -> Decision {
     let what = "kvm".to_owned();
     ctx.events.send(RunEvent::StageStarted { stage: Stage::Probe, what: what.clone() });
     let started = Instant::now();
@@ -86,18 +79,22 @@ pub async fn try_kvm(
     let limit = limits::KVM_PROBE_DEADLINE;
     let deadlines = Deadlines { boot: limit, stall: limit, power_off: limit, panic_drain: limit };
     let ran = vm::run(ctx, &guest, plan, deadlines, folder).await;
-    // What says nothing about the host is not remembered: an interruption, or a QEMU that could
-    // not even be started.
-    let (decision, tells) = match ran {
-        Ok(seen) => (weigh(&seen, limit), ctx.stop.level() == StopLevel::Run),
-        Err(error) => (no(&error.to_string()), false),
+    let decision = match ran {
+        Ok(seen) => weigh(&seen, limit),
+        Err(error) => no(&error.to_string()),
     };
-    if tells && let Ok(text) = serde_json::to_string(&decision) {
-        let _ = store.remember(&trial_name(qemu), &text);
-    }
     let elapsed = started.elapsed();
     ctx.events.send(RunEvent::StageEnded { stage: Stage::Probe, what, cached: false, ok: true, elapsed });
     decision
+}
+
+/// Remembers a decision for this host and QEMU. A "no" is to be remembered only once the same
+/// kernel has come up under TCG: a kernel that is broken itself says nothing about KVM.
+pub fn remember(store: &Store, qemu: &Qemu, decision: &Decision) {
+    if let Ok(text) = serde_json::to_string(decision) {
+        // Not remembered is tried again.
+        let _ = store.remember(&trial_name(qemu), &text);
+    }
 }
 
 fn no(why: &str) -> Decision {

@@ -90,6 +90,8 @@ impl Guest {
             // Reset at once after a panic; QEMU then ends, for it is told not to reboot.
             "panic=-1".to_owned(),
             format!("watchdog_thresh={}", limits::WATCHDOG_THRESH_S),
+            // A task that does not leave the kernel is named before its test's deadline has passed.
+            format!("sysctl.kernel.hung_task_timeout_secs={}", limits::HUNG_TASK_S),
             // Whatever the agent or a test writes to /dev/kmsg is not rate-limited away.
             "printk.devkmsg=on".to_owned(),
             // Each line says who wrote it: what a program puts into the log is not taken for the kernel.
@@ -182,7 +184,7 @@ mod tests {
     fn the_command_line_of_a_cell() {
         let expected = "-name linux-6.12.patched.m64 -machine microvm -accel tcg -cpu max -smp 1 -m 256 -display none \
             -kernel /c/vmlinux -initrd /c/initramfs \
-            -append console=ttyS0 panic=-1 watchdog_thresh=5 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 tsc=reliable syscall.x32=y \
+            -append console=ttyS0 panic=-1 watchdog_thresh=5 sysctl.kernel.hung_task_timeout_secs=20 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 tsc=reliable syscall.x32=y \
             -chardev socket,id=console,fd=3 -serial chardev:console -chardev socket,id=qmp,fd=5 -mon chardev=qmp,mode=control \
             -chardev socket,id=results,fd=4 -device virtio-serial-device \
             -device virtserialport,chardev=results,name=abimatrix.results \

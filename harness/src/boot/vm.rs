@@ -140,6 +140,7 @@ impl Session<'_> {
         let [mut a, mut b, mut c, mut d, mut e] = [(); 5].map(|()| vec![0u8; 1 << 16]);
         let mut status = None;
         let mut drained = Instant::now();
+        let mut ended_at: Option<Instant> = None;
         loop {
             let action = tokio::select! {
                 n = read(&mut self.console, &mut a) => self.console_bytes(&a[..n])?,
@@ -172,7 +173,10 @@ impl Session<'_> {
                     let close = frames::encode_close(self.nonce);
                     self.send(&close).await;
                 }
-                Some(Action::EndVm) => self.end().await,
+                Some(Action::EndVm) => {
+                    self.end().await;
+                    ended_at = Some(Instant::now());
+                }
                 None => {}
             }
             // The monitor too: why the machine stopped is the last thing that it says.
@@ -180,6 +184,12 @@ impl Session<'_> {
             let open = channels.iter().any(|channel| channel.is_some()) || err.is_some() || out.is_some();
             // A process that QEMU left behind could hold its streams open for ever.
             let given_up = drained.elapsed() > limits::TERM_GRACE;
+            if status.is_none() && ended_at.is_some_and(|at| at.elapsed() > limits::KILL_GRACE) {
+                // In uninterruptible sleep: nothing more can be done about it from here.
+                let how = "could not be killed".to_owned();
+                self.step(Event::Exit { how, success: false, stderr: self.stderr.text() });
+                return Ok(());
+            }
             if let Some(status) = status
                 && (!open || given_up)
             {

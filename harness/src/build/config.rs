@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use fs_err as fs;
 
 use super::kconfig::{self, FinalConfig, Fragment, Symbol, Value};
-use super::kernel::{Bench, make};
+use super::kernel::{Bench, MAKE_VARS, make};
 use super::{StageTimer, Trouble, cached};
 use crate::limits;
 use crate::model::{Abi, Cause, Leg, Stage};
@@ -114,6 +114,7 @@ pub async fn configure(
         .input("series", overlay.identity())
         .input("requested", &requested)
         .input("compiler", &shop.compiler)
+        .input("make variables", MAKE_VARS.join(" "))
         .finish();
     let read = |path: PathBuf| -> Result<Configured, Trouble> {
         let text = fs::read_to_string(path.join("config"))?;

@@ -1,5 +1,6 @@
 //! Compiling a kernel out of tree, once per content.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -19,8 +20,12 @@ use crate::process::{Cmd, Stream};
 use crate::store::{Hash, Key, KeyBuilder};
 
 /// What make is always told: nothing of this host's name, user or clock gets into the kernel.
-const MAKE_VARS: [&str; 6] = [
+/// And no version of a tool that the kernel is not built with: Kconfig would write it down.
+pub(super) const MAKE_VARS: [&str; 9] = [
     "ARCH=x86",
+    "RUSTC=false",
+    "BINDGEN=false",
+    "PAHOLE=false",
     "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
     "KBUILD_BUILD_USER=abimatrix",
     "KBUILD_BUILD_HOST=abimatrix",
@@ -50,7 +55,7 @@ impl<'a> Bench<'a> {
     /// The work tree with `overlay` selected.
     pub async fn tree(&mut self, overlay: &Overlay) -> Result<&WorkTree, Trouble> {
         if self.tree.is_none() {
-            self.tree = Some(tree::open(self.shop, &self.kernel.name, &self.pristine).await?);
+            self.tree = Some(tree::open(self.shop, self.kernel, &self.pristine).await?);
         }
         let tree = self.tree.as_ref().expect("made above");
         tree.select(overlay)?;
@@ -145,18 +150,21 @@ pub async fn build(
     if total.is_none_or(|total: u64| counter.objects > total) {
         shop.store.remember(&count_fact, &counter.objects.to_string())?;
     }
-    // make may have run syncconfig: what was built must still be what was asked for.
-    if fs::read_to_string(tree.obj.join(".config"))? != config.text {
+    // What the compiler saw is auto.conf, which make renews when it thinks that it has to.
+    let set = |text: &str| -> BTreeSet<String> {
+        text.lines().filter(|line| line.starts_with("CONFIG_")).map(str::to_owned).collect()
+    };
+    if set(&fs::read_to_string(tree.obj.join("include/config/auto.conf"))?) != set(&config.text) {
         timer.end(false);
         return Err(failed("*** the configuration changed under the build"));
     }
+    timer.end(true);
     let made = shop.store.scratch("kernel-")?;
     let strip = Cmd::new("strip").arg("--strip-all").arg("-o").arg(made.path().join("vmlinux"));
     strip.arg(tree.obj.join("vmlinux")).output(shop.ctx).await?;
     fs::copy(tree.obj.join("System.map"), made.path().join("System.map"))?;
     fs::write(made.path().join("config"), &config.text)?;
     let entry = shop.store.publish("kernel", &key, made)?;
-    timer.end(true);
     Ok(built(entry.path, key, config))
 }
 

@@ -15,13 +15,14 @@ pub mod series;
 pub mod source;
 pub mod tree;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::model::{Cause, Events, RunEvent, Stage};
+use crate::model::{Abi, Cause, Events, RunEvent, Stage};
 use crate::plan::InputError;
 use crate::process::{Ctx, ProcessError};
 use crate::store::{Store, StoreError};
@@ -92,6 +93,8 @@ pub struct Workshop<'a> {
     pub store: &'a Store,
     /// What the compiler and linker say of themselves: part of every key.
     pub compiler: String,
+    /// The C libraries of each ABI, as far as a static program takes them in.
+    pub libraries: BTreeMap<Abi, String>,
     /// Whether to compile through ccache.
     pub ccache: bool,
     /// make's `-j`.
@@ -105,9 +108,26 @@ pub struct Workshop<'a> {
 }
 
 impl Workshop<'_> {
+    /// What stands for the C library of an ABI in a key.
+    fn libraries(&self, abi: Abi) -> &str {
+        self.libraries.get(&abi).map_or("", String::as_str)
+    }
+
     /// The log of a build step of this run.
     fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{}.log", name.replace(' ', ".")))
+    }
+
+    /// Moves something of the cache that is not as it should be out of the way, and says where to.
+    fn set_aside(&self, what: &Path, name: &str) -> Result<PathBuf, Trouble> {
+        for n in 0.. {
+            let bad = self.store.place("bad", &format!("{name}-{}-{n}", std::process::id()));
+            if !bad.exists() {
+                std::fs::rename(what, &bad)?;
+                return Ok(bad);
+            }
+        }
+        unreachable!("the names do not end")
     }
 
     /// Waits until no guest runs, and keeps it so: a compiler would starve it.

@@ -75,6 +75,8 @@ pub async fn build(
         .input("folder", spec.selftest.as_str())
         .input("abi", abi.name())
         .input("compiler", &shop.compiler)
+        .input("libraries", shop.libraries(abi))
+        .input("linked", LINKED.join(","))
         .finish();
     let find = || -> Result<Option<Programs>, Trouble> {
         let Some(entry) = shop.store.find(shop.ctx, "selftest", &key)? else { return Ok(None) };
@@ -98,6 +100,9 @@ pub async fn build(
     let entry = shop.store.publish("selftest", &key, folder)?;
     Ok(Programs { key, names, root: entry.path.join("root") })
 }
+
+/// How a selftest is linked: the first that works. Part of its key.
+const LINKED: [&str; 2] = [" -static", ""];
 
 /// Makes a folder with `root/test/PROGRAM`, the libraries, and the list of programs.
 async fn make_programs(
@@ -139,7 +144,7 @@ async fn make_programs(
     };
     let mut output = None;
     let mut complaint = String::new();
-    for how in [" -static", ""] {
+    for how in LINKED {
         let cc = format!("gcc {}{how}", abi.flag());
         let into = work.path().join(if how.is_empty() { "dynamic" } else { "static" });
         fs::create_dir(&into)?;
@@ -195,9 +200,8 @@ async fn bring_libraries(
     abi: Abi,
 ) -> Result<(), Trouble> {
     let missing = |name: &str| {
-        let detail =
-            format!("{} programs need {name}, which this host does not have for that ABI", abi.flag());
-        Trouble::from(Cause::Harness { detail })
+        let detail = format!("its programs need {name}, which this host does not have for that ABI");
+        Trouble::from(Cause::NoCompiler { abi, packages: abi.packages().join(" and "), detail })
     };
     if let Some(loader) = &facts.interpreter {
         let bytes = std::fs::read(loader).map_err(|_| missing(loader))?;
@@ -242,6 +246,10 @@ pub async fn probe(shop: &Workshop<'_>, project: &Project, abi: Abi) -> Result<G
     guest_program(shop, project, "probe", abi).await
 }
 
+/// How the tool's own programs are compiled. Part of their keys.
+const GUEST_FLAGS: [&str; 8] =
+    ["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-s", "-ffile-prefix-map=/=", "-Wl,--build-id=none"];
+
 /// Compiles `guest/NAME/*.c` into one static program.
 async fn guest_program(
     shop: &Workshop<'_>,
@@ -266,7 +274,11 @@ async fn guest_program(
             }
         }
     }
-    let key = key.input("compiler", &shop.compiler).finish();
+    let key = key
+        .input("compiler", &shop.compiler)
+        .input("libraries", shop.libraries(abi))
+        .input("flags", GUEST_FLAGS.join(" "))
+        .finish();
     if let Some(entry) = shop.store.find(shop.ctx, "guest", &key)? {
         return Ok(GuestProgram { key, path: entry.path.join(name) });
     }
@@ -274,8 +286,7 @@ async fn guest_program(
     let binary = made.path().join(name);
     let compile = Cmd::new(compiler(abi)?)
         .arg(abi.flag())
-        .args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-s"])
-        .args(["-ffile-prefix-map=/=", "-Wl,--build-id=none"])
+        .args(GUEST_FLAGS)
         .arg("-I")
         .arg(guest.join("include"))
         .arg("-o")

@@ -7,7 +7,7 @@
 
 pub mod inspect;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ async fn apply_in_order(
     let scratch = shop.store.scratch("series-")?;
     let tree = scratch.path().join("tree");
     fs::create_dir(&tree)?;
-    let mut touched: BTreeMap<String, ()> = BTreeMap::new();
+    let mut touched: BTreeSet<String> = BTreeSet::new();
     let mut hashes = Vec::new();
     for (index, path) in patches.iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -112,7 +112,7 @@ async fn apply_in_order(
         let inspected = inspect::inspect(&text).map_err(|error| failed(error.to_string()))?;
         hashes.push(Hash::of(text.as_bytes()));
         for file in inspected.paths() {
-            if touched.insert(file.to_owned(), ()).is_none() {
+            if touched.insert(file.to_owned()) {
                 copy_in(pristine, &tree, file)?;
             }
         }
@@ -126,14 +126,15 @@ async fn apply_in_order(
         }
     }
     let mut files = BTreeMap::new();
-    for path in touched.into_keys() {
+    for path in touched {
         let patched = tree.join(&path);
         let content = match fs::read(&patched) {
             Ok(bytes) => {
                 let executable = fs::metadata(&patched)?.permissions().mode() & 0o100 != 0;
                 Content::File { bytes, executable }
             }
-            Err(_) => Content::Deleted,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content::Deleted,
+            Err(error) => return Err(error.into()),
         };
         files.insert(path, content);
     }

@@ -4,6 +4,7 @@
 //! never written to. A digest over names, sizes and times says before each use whether somebody
 //! did write to it; then it is made again, said aloud.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::model::{Cause, Progress, RunEvent, Stage};
 use crate::plan::files::{Kernel, Source};
 use crate::plan::tools::debian_tarball;
-use crate::process::{Cmd, Stream};
+use crate::process::{Cmd, ProcessError, Stream};
 use crate::store::Hash;
 
 /// An untouched source tree.
@@ -34,8 +35,13 @@ pub async fn pristine(shop: &Workshop<'_>, kernel: &Kernel) -> Result<Pristine, 
     match &kernel.source {
         Source::Debian(package) => {
             let archive = debian_tarball(package.as_str());
-            let id = archive_id(shop, &archive, None)
-                .map_err(|e| wrong(format!("{e}; the package {package} has it")))?;
+            if !archive.exists() {
+                return Err(wrong(format!(
+                    "there is no {}; the package {package} has it",
+                    archive.display()
+                )));
+            }
+            let id = archive_id(shop, &archive, None).map_err(wrong)?;
             unpack(shop, kernel, id, &archive).await
         }
         Source::Tarball { path, sha256 } => {
@@ -134,12 +140,20 @@ async fn copy_folder(shop: &Workshop<'_>, kernel: &Kernel, from: &Path) -> Resul
     if !from.join("Kbuild").is_file() {
         return Err(wrong(format!("{} is not a kernel tree: it has no Kbuild", from.display())));
     }
+    let built = [".config", "include/config", "arch/x86/include/generated"];
+    if let Some(trace) = built.iter().find(|trace| from.join(trace).exists()) {
+        let detail = format!(
+            "{} was built in place (it has {trace}): make in another folder would refuse it; `make mrproper` there, or name a clean copy",
+            from.display()
+        );
+        return Err(wrong(detail));
+    }
     // Names, sizes and times tell a tree that did not change; its content need not be read.
-    let id = Hash::of(format!("{}:{}", from.display(), tree_digest(from)?).as_bytes());
+    let id = Hash::of(format!("{}:{}", from.display(), TreeFacts::read(from).await?.digest()).as_bytes());
     let copy = async |into: &Path| -> Result<(), Trouble> {
         // `.git` is left out: nothing below may find a repository that is not its own.
         Cmd::new("tar")
-            .args(["--create", "--exclude-vcs", "--file"])
+            .args(["--create", "--exclude=./.git", "--file"])
             .arg(into.with_extension("tar"))
             .arg("--directory")
             .arg(from)
@@ -178,7 +192,10 @@ async fn from_git(
     if commit.is_none() {
         let fetched =
             git(&["fetch", "--quiet", "--no-tags", "--depth=1", "--", repository, revision]).output(shop.ctx);
-        fetched.await.map_err(|error| wrong(format!("{revision} of {repository}: {error}")))?;
+        fetched.await.map_err(|error| match error {
+            ProcessError::Interrupted { .. } => error.into(),
+            other => wrong(format!("{revision} of {repository}: {other}")),
+        })?;
         commit = known("FETCH_HEAD".to_owned()).await;
     }
     let commit = commit.ok_or_else(|| wrong(format!("{repository} has no commit {revision}")))?;
@@ -228,32 +245,41 @@ async fn make_tree(
         let detail = format!("what {what} unpacks to is not a kernel tree: it has no Kbuild at its top");
         return Err(Cause::Source { detail }.into());
     }
-    fs::write(scratch.path().join("digest"), tree_digest(&tree)?)?;
+    fs::write(scratch.path().join("digest"), TreeFacts::read(&tree).await?.digest())?;
     if let Some(parent) = place.parent() {
         fs::create_dir_all(parent)?;
+    }
+    if place.exists() {
+        // A tree without its digest: of another version of this tool, or taken apart by hand.
+        shop.set_aside(&place, &format!("source-{}", pristine.id))?;
     }
     fs::rename(scratch.keep(), &place)?;
     Ok(pristine)
 }
 
 impl Pristine {
-    /// Makes sure that nobody wrote to the tree since it was unpacked. A tree that was written to
-    /// is set aside; the caller starts again.
-    pub fn verify(&self, shop: &Workshop<'_>) -> Result<(), Trouble> {
+    /// The facts of the tree if nobody wrote to it since it was unpacked.
+    pub async fn intact(&self) -> std::io::Result<Option<TreeFacts>> {
         let place = self.path.parent().unwrap_or(&self.path);
-        let expected = fs::read_to_string(place.join("digest"))?;
-        if tree_digest(&self.path)? == expected {
-            return Ok(());
-        }
-        fs::remove_file(place.join("digest"))?;
-        let bad = shop.store.place("bad", &format!("source-{}-{}", self.id, std::process::id()));
-        fs::rename(place, &bad)?;
-        let detail = format!(
-            "the pristine source {} was written to; it was set aside as {} and the next run unpacks it again",
-            self.path.display(),
+        let expected = match std::fs::read_to_string(place.join("digest")) {
+            Ok(expected) => expected,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let facts = TreeFacts::read(&self.path).await?;
+        Ok(Some(facts).filter(|facts| facts.digest() == expected))
+    }
+
+    /// Takes a tree that was written to out of the way, so that it is unpacked again.
+    pub fn set_aside(&self, shop: &Workshop<'_>) -> Result<(), Trouble> {
+        let place = self.path.parent().unwrap_or(&self.path);
+        let bad = shop.set_aside(place, &format!("source-{}", self.id))?;
+        shop.ctx.events.note(format!(
+            "the pristine source {} was written to: it is unpacked again, the old one is {}",
+            place.display(),
             bad.display()
-        );
-        Err(Cause::Source { detail }.into())
+        ));
+        Ok(())
     }
 
     /// Reads a text file of the tree; `None` when there is none.
@@ -265,34 +291,59 @@ impl Pristine {
     }
 }
 
-/// One hash over name, mode, size and time of everything in a tree, `.git` left out.
-fn tree_digest(tree: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut todo = vec![tree.to_owned()];
-    while let Some(folder) = todo.pop() {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&folder)? {
-            names.push(entry?.file_name());
+/// Name, mode, size and time of every file in a tree, `.git` left out: what changes when somebody
+/// writes to it, and what a hard link or `cp --archive` keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFacts(BTreeMap<PathBuf, [i64; 4]>);
+
+impl TreeFacts {
+    /// Looks at a tree, on another thread: eighty thousand files take a while, and guests may run.
+    pub async fn read(tree: &Path) -> std::io::Result<TreeFacts> {
+        let tree = tree.to_owned();
+        let facts = tokio::task::spawn_blocking(move || TreeFacts::walk(&tree));
+        facts.await.map_err(std::io::Error::other)?
+    }
+
+    fn walk(tree: &Path) -> std::io::Result<TreeFacts> {
+        let mut facts = BTreeMap::new();
+        let mut todo = vec![PathBuf::new()];
+        while let Some(folder) = todo.pop() {
+            for entry in fs::read_dir(tree.join(&folder))? {
+                let entry = entry?;
+                let name = folder.join(entry.file_name());
+                let meta = entry.metadata()?;
+                if meta.is_dir() {
+                    if entry.file_name() != ".git" {
+                        todo.push(name);
+                    }
+                    continue;
+                }
+                facts.insert(
+                    name,
+                    [i64::from(meta.mode()), meta.len() as i64, meta.mtime(), meta.mtime_nsec()],
+                );
+            }
         }
-        names.sort();
-        for name in names {
-            if name == ".git" {
-                continue;
-            }
-            let path = folder.join(&name);
-            let meta = fs::symlink_metadata(&path)?;
-            hasher.update(path.strip_prefix(tree).unwrap_or(&path).as_os_str().as_encoded_bytes());
+        Ok(TreeFacts(facts))
+    }
+
+    /// The first file in which two trees differ, those of `but` left out.
+    pub fn difference<'a>(&'a self, other: &'a TreeFacts, but: &BTreeSet<String>) -> Option<&'a Path> {
+        let counts = |path: &&PathBuf| path.to_str().is_none_or(|path| !but.contains(path));
+        let mut all = self.0.keys().chain(other.0.keys()).filter(counts);
+        all.find(|path| self.0.get(*path) != other.0.get(*path)).map(PathBuf::as_path)
+    }
+
+    /// One hash over all of them.
+    fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (path, numbers) in &self.0 {
+            hasher.update(path.as_os_str().as_encoded_bytes());
             hasher.update(&[0]);
-            hasher.update(&meta.mode().to_le_bytes());
-            if meta.is_dir() {
-                // Its own size and time are the file system's affair.
-                todo.push(path);
-                continue;
-            }
-            for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec()] {
+            for number in numbers {
                 hasher.update(&number.to_le_bytes());
             }
         }
+        hasher.finalize().to_hex().to_string()
     }
-    Ok(hasher.finalize().to_hex().to_string())
 }

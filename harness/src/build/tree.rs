@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::series::{Content, Overlay};
-use super::source::Pristine;
+use super::source::{Pristine, TreeFacts};
 use super::{Trouble, Workshop, check_disk};
 use crate::limits;
-use crate::model::KernelName;
+use crate::plan::files::Kernel;
 use crate::process::{Cmd, Ctx};
 use crate::store::Lock;
 
@@ -33,27 +33,50 @@ pub struct WorkTree {
     _lock: Lock,
 }
 
-/// Locks the work tree of a kernel, and makes it if there is none.
-pub async fn open(
-    shop: &Workshop<'_>,
-    kernel: &KernelName,
-    pristine: &Pristine,
-) -> Result<WorkTree, Trouble> {
-    let name = format!("{kernel}-{}", &pristine.id.as_str()[..12]);
+/// Locks the work tree of a kernel, makes it if there is none, and makes it again if it is not what
+/// it should be: whatever lies in it besides the series would get into a kernel under the series' key.
+pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> Result<WorkTree, Trouble> {
+    let name = format!("{}-{}", kernel.name, &pristine.id.as_str()[..12]);
     let lock = shop.store.lock(shop.ctx, &format!("tree-{name}")).await?;
-    pristine.verify(shop)?;
     let place = shop.store.place("tree", &name);
-    let (src, obj) = (place.join("src"), place.join("obj"));
-    if !src.exists() {
+    let tree = WorkTree {
+        src: place.join("src"),
+        obj: place.join("obj"),
+        pristine: pristine.clone(),
+        place: place.clone(),
+        _lock: lock,
+    };
+    let reference = match pristine.intact().await? {
+        Some(facts) => facts,
+        None => {
+            pristine.set_aside(shop)?;
+            if place.exists() {
+                // It shares its files with the source that was written to.
+                shop.set_aside(&place, &format!("tree-{name}"))?;
+            }
+            super::source::pristine(shop, kernel).await?;
+            TreeFacts::read(&pristine.path).await?
+        }
+    };
+    if tree.src.exists() {
+        let found = TreeFacts::read(&tree.src).await?;
+        if let Some(file) = found.difference(&reference, &tree.deviating()?) {
+            let bad = shop.set_aside(&place, &format!("tree-{name}"))?;
+            let (src, file, bad) = (tree.src.display(), file.display(), bad.display());
+            shop.ctx.events.note(format!(
+                "{src} is not what was put there ({file}): it is made again, the old one is {bad}"
+            ));
+        }
+    }
+    if !tree.src.exists() {
         check_disk(shop.store.root())?;
         fs::create_dir_all(&place)?;
         let scratch = shop.store.scratch("tree-")?;
         let made = scratch.path().join("src");
         link_or_copy(shop.ctx, &pristine.path, &made).await?;
-        fs::rename(&made, &src)?;
+        fs::rename(&made, &tree.src)?;
     }
-    fs::create_dir_all(&obj)?;
-    let tree = WorkTree { src, obj, pristine: pristine.clone(), place, _lock: lock };
+    fs::create_dir_all(&tree.obj)?;
     tree.forget_unfinished(shop.ctx)?;
     Ok(tree)
 }
@@ -130,11 +153,7 @@ impl WorkTree {
     /// a run that is killed in here leaves nothing that the next one does not look at.
     pub fn select(&self, overlay: &Overlay) -> Result<usize, Trouble> {
         let list = self.place.join("deviating");
-        let before: BTreeSet<String> = match std::fs::read_to_string(&list) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let before = self.deviating()?;
         let after: BTreeSet<String> = overlay.files().map(|(path, _)| path.to_owned()).collect();
         let either: BTreeSet<&String> = before.union(&after).collect();
         write_list(&list, either.iter().map(|path| path.as_str()))?;
@@ -142,8 +161,17 @@ impl WorkTree {
         for path in either {
             changed += usize::from(self.put(path, overlay.get(path))?);
         }
-        write_list(&list, after.iter().map(String::as_str))?;
+        // The list only grows: a file that was put back has the old content and a new time.
         Ok(changed)
+    }
+
+    /// The files that are, or once were, not the pristine tree's own.
+    fn deviating(&self) -> std::io::Result<BTreeSet<String>> {
+        match std::fs::read_to_string(self.place.join("deviating")) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives one file the content it must have; says whether that was a change.
@@ -171,7 +199,8 @@ impl WorkTree {
         };
         let parent = target.parent().unwrap_or(&self.src);
         fs::create_dir_all(parent)?;
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
+        // Made in the place itself: a run that is killed in here leaves nothing in the source.
+        let mut file = tempfile::NamedTempFile::new_in(&self.place)?;
         file.write_all(&bytes)?;
         let mode = if executable { 0o755 } else { 0o644 };
         file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::yaml::{InputError, load, read_text};
 use crate::limits;
-use crate::model::{Abi, KernelName, OptionName, RelPath, SyscallName};
+use crate::model::{Abi, KernelName, NameError, OptionName, RelPath, SyscallName};
 
 /// Where a kernel's source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -125,14 +125,19 @@ impl Project {
         Ok(names.into_iter().collect())
     }
 
-    fn folders_with<T: std::str::FromStr>(&self, folder: &str, file: &str) -> Result<Vec<T>, InputError> {
+    fn folders_with<T: std::str::FromStr<Err = NameError>>(
+        &self,
+        folder: &str,
+        file: &str,
+    ) -> Result<Vec<T>, InputError> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join(folder)).map_err(InputError::Read)? {
             let entry = entry.map_err(InputError::Read)?;
-            if entry.path().join(file).is_file()
-                && let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok())
-            {
-                found.push(name);
+            if entry.path().join(file).is_file() {
+                let name = entry.file_name().to_string_lossy().parse();
+                let wrong =
+                    |error: NameError| InputError::Content { path: entry.path(), what: error.to_string() };
+                found.push(name.map_err(wrong)?);
             }
         }
         Ok(found)

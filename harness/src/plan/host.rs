@@ -29,6 +29,8 @@ pub struct Qemu {
 pub struct Compiler {
     /// The first lines of the compiler's and the linker's `--version`.
     pub version: String,
+    /// For each ABI, path, size and time of the libraries that a static program takes in.
+    pub libraries: BTreeMap<Abi, String>,
 }
 
 /// What opening /dev/kvm says. A guest may still not run under it.
@@ -97,7 +99,7 @@ impl Host {
 pub async fn look(ctx: &Ctx, store: &Store) -> Host {
     let path = search_path(ctx);
     let program = |name: &str| find(&path, name);
-    let compiler = compiler(ctx, store, program("gcc"), program("ld")).await;
+    let compiler = compiler(ctx, program("gcc"), program("ld")).await;
     let mut cannot_link = BTreeMap::new();
     for abi in Abi::ALL {
         if let Err(why) = links(ctx, store, compiler.as_ref(), abi).await {
@@ -163,42 +165,43 @@ fn stamp(path: &Path) -> String {
     }
 }
 
-async fn compiler(ctx: &Ctx, store: &Store, gcc: Option<PathBuf>, ld: Option<PathBuf>) -> Option<Compiler> {
+/// Asked anew each time: `gcc` may be a link to ccache, whose own stamp says nothing.
+async fn compiler(ctx: &Ctx, gcc: Option<PathBuf>, ld: Option<PathBuf>) -> Option<Compiler> {
     let (gcc, ld) = (gcc?, ld?);
-    let name = Hash::of(format!("compiler:{}:{}", stamp(&gcc), stamp(&ld)).as_bytes());
-    if let Some(known) = store.fact(&name).and_then(|text| serde_json::from_str(&text).ok()) {
-        return Some(known);
-    }
     let mut version = String::new();
-    for program in [gcc, ld] {
+    for program in [&gcc, &ld] {
         let said = Cmd::new(program).arg("--version").output(ctx).await.ok()?.text();
         version.push_str(said.lines().next()?);
         version.push('\n');
     }
-    let compiler = Compiler { version: version.trim_end().to_owned() };
-    let _ = store.remember(&name, &serde_json::to_string(&compiler).unwrap_or_default());
-    Some(compiler)
+    let mut libraries = BTreeMap::new();
+    for abi in Abi::ALL {
+        let mut stamps = Vec::new();
+        for library in ["libc.a", "libgcc.a"] {
+            let asked = Cmd::new(&gcc).arg(abi.flag()).arg(format!("-print-file-name={library}"));
+            let path = asked.output(ctx).await.map(|said| said.text().trim().to_owned()).unwrap_or_default();
+            stamps.push(stamp(Path::new(&path)));
+        }
+        libraries.insert(abi, stamps.join(" "));
+    }
+    Some(Compiler { version: version.trim_end().to_owned(), libraries })
 }
 
 /// A flag check is not a link check: a whole static program is made.
 async fn links(ctx: &Ctx, store: &Store, compiler: Option<&Compiler>, abi: Abi) -> Result<(), String> {
     let Some(compiler) = compiler else { return Err("no compiler".to_owned()) };
-    let name = Hash::of(format!("links:{abi}:{}", compiler.version).as_bytes());
-    // Only a success is remembered, with the file that made it possible: packages come and go.
-    if store.fact(&name).is_some_and(|libc| Path::new(&libc).exists()) {
+    let name = Hash::of(format!("links:{abi}:{}:{}", compiler.version, compiler.libraries[&abi]).as_bytes());
+    // Only a success is remembered, by the libraries that made it possible: packages come and go.
+    if store.fact(&name).is_some() {
         return Ok(());
     }
     let folder = store.scratch("link-").map_err(|error| error.to_string())?;
     let source = folder.path().join("a.c");
     let text = "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n";
     std::fs::write(&source, text).map_err(|error| error.to_string())?;
-    let gcc = |args: &[&str]| Cmd::new("gcc").arg(abi.flag()).args(args).dir(folder.path());
-    let made = gcc(&["-static", "-o", "a.out", "a.c"]).output(ctx).await;
-    made.map_err(|error| first_error(&error.to_string()))?;
-    let libc = gcc(&["-print-file-name=libc.a"]).output(ctx).await;
-    if let Ok(libc) = libc {
-        let _ = store.remember(&name, libc.text().trim());
-    }
+    let gcc = Cmd::new("gcc").arg(abi.flag()).args(["-static", "-o", "a.out", "a.c"]).dir(folder.path());
+    gcc.output(ctx).await.map_err(|error| first_error(&error.to_string()))?;
+    let _ = store.remember(&name, "yes");
     Ok(())
 }
 

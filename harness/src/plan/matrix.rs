@@ -41,6 +41,8 @@ pub enum PlanError {
     NoSyscall { name: String, near: Vec<String>, known: Vec<String> },
     #[error("nothing is selected: {0}")]
     Nothing(String),
+    #[error("{kernel} has no series for `{syscall}`; kernels that have one: {known}")]
+    NoSeries { kernel: KernelName, syscall: SyscallName, known: String },
 }
 
 fn hint(near: &[String], known: &[String]) -> String {
@@ -110,6 +112,16 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
         let name: String = syscall.chars().take(80).flat_map(char::escape_debug).collect();
         return Err(PlanError::NoSyscall { near: suggestions(syscall, &known), name, known });
     };
+    let without = selection.kernels.iter().filter(|name| !with_series.contains(name)).count();
+    if without > 0 && without < selection.kernels.len() {
+        // Left out in silence, a kernel of a nightly job would be lost and the job stay green.
+        let kernel = selection.kernels.iter().find(|name| !with_series.contains(name)).cloned();
+        return Err(PlanError::NoSeries {
+            kernel: kernel.expect("counted above"),
+            syscall: syscall.clone(),
+            known: names(with_series).join(", "),
+        });
+    }
     let selected: Vec<KernelName> = match &selection.kernels[..] {
         // The newest that has the syscall.
         [] => with_series.last().cloned().into_iter().collect(),

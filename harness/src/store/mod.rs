@@ -3,8 +3,8 @@
 //! An entry is a folder whose name is the hash of its inputs. It is made in a scratch folder, gets
 //! a manifest with the size and hash of each file, and takes its final name by one rename; a
 //! reader therefore sees a complete entry or none. A hit is verified against the manifest, and an
-//! entry that does not match is set aside and made again, said aloud. One lock per key lets two
-//! runs share the cache: the second waits for the first and then finds the entry.
+//! entry that does not match is set aside and made again, said aloud. A lock per source and
+//! work tree lets two runs share the cache: the second waits for the first and finds its entries.
 //!
 //! Below the root: `entry/KIND/KEY/`, `lock/`, `scratch/` (removed when its owner is gone),
 //! `bad/` (what did not match its manifest), `fact/` (small remembered facts of this host).
@@ -97,8 +97,10 @@ impl Store {
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&scratch_root);
         let scratch = folder.map_err(read_only)?.keep();
         let guarded = guard.folder(&scratch);
-        let lock = std::fs::File::create(scratch.join("lock")).map_err(StoreError::from_write)?;
+        // Under its name only once it is held: a sweep that finds it free takes its owner for dead.
+        let lock = std::fs::File::create(scratch.join(".lock")).map_err(StoreError::from_write)?;
         lock.lock()?;
+        fs::rename(scratch.join(".lock"), scratch.join("lock"))?;
         Ok(Store { root, scratch, _scratch_lock: lock, _guarded: guarded })
     }
 

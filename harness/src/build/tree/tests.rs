@@ -92,3 +92,22 @@ async fn what_a_killed_make_wrote_is_not_taken_for_done() {
     bench.tree.forget_unfinished(&bench.ctx).unwrap();
     assert!(half.exists());
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_somebody_else_wrote_into_a_tree_is_seen() {
+    let bench = bench().await;
+    let facts = async |path: &Path| TreeFacts::read(path).await.unwrap();
+    let reference = facts(&bench.tree.pristine.path).await;
+    bench.tree.select(&overlay(&[("a.c", Some("changed")), ("new.c", Some("new"))])).unwrap();
+    let ours = facts(&bench.tree.src).await;
+    assert_eq!(ours.difference(&reference, &bench.tree.deviating().unwrap()), None);
+    fs::write(bench.tree.src.join("stray.c"), "x").unwrap();
+    let found = facts(&bench.tree.src).await;
+    assert_eq!(found.difference(&reference, &bench.tree.deviating().unwrap()), Some(Path::new("stray.c")));
+    fs::remove_file(bench.tree.src.join("stray.c")).unwrap();
+    // In place, through the hard link: both trees have it, and the pristine one's facts do not.
+    fs::write(bench.tree.src.join("b.c"), "poisoned").unwrap();
+    let found = facts(&bench.tree.src).await;
+    assert_eq!(found.difference(&reference, &bench.tree.deviating().unwrap()), Some(Path::new("b.c")));
+    assert_ne!(facts(&bench.tree.pristine.path).await, reference);
+}

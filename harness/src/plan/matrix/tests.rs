@@ -30,7 +30,7 @@ fn host() -> Host {
         cpus: 2,
         memory_free_mib: 4096,
         qemu: None,
-        compiler: Some(Compiler { version: "gcc 12".into() }),
+        compiler: Some(Compiler { version: "gcc 12".into(), libraries: BTreeMap::new() }),
         cannot_link: BTreeMap::new(),
         kvm: KvmDevice::Absent,
         ccache: false,
@@ -81,6 +81,10 @@ fn wrong_names_get_the_near_ones() {
     let selection = Selection { kernels: vec!["linux-6.11".parse().unwrap()], ..Selection::default() };
     let text = plan(&project, "xyzzy", &selection, &host()).unwrap_err().to_string();
     assert!(text.contains("did you mean linux-6.1"), "{text}");
+    let both = ["linux-6.12", "linux-6.1"].map(|name| name.parse().unwrap()).to_vec();
+    let selection = Selection { kernels: both, ..Selection::default() };
+    let text = plan(&project, "plugh", &selection, &host()).unwrap_err().to_string();
+    assert!(text.contains("linux-6.1 has no series for `plugh`"), "{text}");
     let selection = Selection { kernels: vec!["linux-6.1".parse().unwrap()], ..Selection::default() };
     let error = plan(&project, "plugh", &selection, &host()).unwrap_err();
     assert!(matches!(error, PlanError::Nothing(_)), "{error}");
