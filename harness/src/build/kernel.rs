@@ -151,10 +151,7 @@ pub async fn build(
         shop.store.remember(&count_fact, &counter.objects.to_string())?;
     }
     // What the compiler saw is auto.conf, which make renews when it thinks that it has to.
-    let set = |text: &str| -> BTreeSet<String> {
-        text.lines().filter(|line| line.starts_with("CONFIG_")).map(str::to_owned).collect()
-    };
-    if set(&fs::read_to_string(tree.obj.join("include/config/auto.conf"))?) != set(&config.text) {
+    if switches(&fs::read_to_string(tree.obj.join("include/config/auto.conf"))?) != switches(&config.text) {
         timer.end(false);
         return Err(failed("*** the configuration changed under the build"));
     }
@@ -166,6 +163,12 @@ pub async fn build(
     fs::write(made.path().join("config"), &config.text)?;
     let entry = shop.store.publish("kernel", &key, made)?;
     Ok(built(entry.path, key, config))
+}
+
+/// What a configuration switches on. Strings are left out: auto.conf spells them in its own way.
+fn switches(config: &str) -> BTreeSet<&str> {
+    let on = |line: &&str| line.starts_with("CONFIG_") && (line.ends_with("=y") || line.ends_with("=m"));
+    config.lines().filter(on).collect()
 }
 
 /// Writes the configuration only if it differs: its time decides what make looks at again.
@@ -224,5 +227,19 @@ impl Counter<'_> {
                 RunEvent::StageProgress { stage: Stage::Compile, what: self.what.to_owned(), progress };
             self.shop.ctx.events.send(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_conf_and_config_are_compared_by_what_they_switch_on() {
+        let config = "# CONFIG_B is not set\nCONFIG_A=y\nCONFIG_S=\"\"\nCONFIG_N=12\nCONFIG_M=m\n";
+        let auto = "#\n# Automatically generated file; DO NOT EDIT.\nCONFIG_A=y\nCONFIG_S=\nCONFIG_N=12\nCONFIG_M=m\n";
+        assert_eq!(switches(config), switches(auto));
+        assert_ne!(switches(config), switches(&auto.replace("CONFIG_A=y\n", "")));
+        assert_ne!(switches(config), switches(&format!("{auto}CONFIG_B=y\n")));
     }
 }
