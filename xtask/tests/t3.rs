@@ -21,6 +21,13 @@ fn main() {
         ("a body that warns fails although every case passed", warns),
         ("a body that loops for ever is a hang with the lockup named", loops_forever),
         ("a body that sleeps for ever meets the program's deadline", hangs_in_sleep),
+        ("a body that cannot be killed is named by the hung task detector", hangs_for_good),
+        ("a body that kills init is a panic that says so", kills_init),
+        ("a selftest that crashes was ended by its signal", selftest_segfaults),
+        ("a selftest that eats all memory was ended by the oom killer", selftest_eats_memory),
+        ("a selftest that cannot be linked statically brings its libraries", selftest_dynamic),
+        ("a selftest folder with a script is an error that names it", selftest_script),
+        ("a kernel with x32 turned off misses that column", x32_off),
         ("a selftest with fewer cases than planned is an error", selftest_short),
         ("a selftest with more cases than planned is an error", selftest_extra),
         ("a selftest that never makes the call is an error", selftest_no_call),
@@ -83,17 +90,21 @@ fn warm() {
     assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe: {run}");
 }
 
-/// Runs the patched leg with one seeded bug and checks each ABI's verdict and cause.
+/// Runs the patched leg with one seeded bug and checks verdict and cause of each ABI; of m64 alone
+/// where the ABIs cannot differ and a cell takes long.
 #[track_caller]
-fn seeded(mutant: &str, more: &[&str], expected: [Expect; 3]) -> Run {
+fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) -> Run {
     let patch = format!("{}/kernels/{KERNEL}/mutants/{mutant}.patch", support::checkout());
     let mut args =
         vec!["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--extra-patch", &patch];
     args.extend(["--format", "json"]);
+    if N == 1 {
+        args.extend(["--abi", "m64"]);
+    }
     args.extend(more);
     let run = xtask(&args);
     let cells = run.cells();
-    assert_eq!(cells.len(), 3, "{run}");
+    assert_eq!(cells.len(), N, "{run}");
     for (cell, (abi, expected)) in cells.iter().zip(["m64", "m32", "mx32"].iter().zip(&expected)) {
         assert_eq!(cell["abi"], *abi, "{run}");
         let (verdict, kind, word) = expected;
@@ -106,7 +117,18 @@ fn seeded(mutant: &str, more: &[&str], expected: [Expect; 3]) -> Run {
         assert!(cause["text"].as_str().unwrap().contains(word), "{mutant} {abi}: {word}: {cell:#}");
     }
     let failed = expected.iter().any(|(verdict, ..)| *verdict == "fail");
-    assert_eq!(run.code, Some(if failed { 1 } else { 3 }), "{run}");
+    let incomplete = expected.iter().any(|(verdict, ..)| *verdict != "pass");
+    assert_eq!(
+        run.code,
+        Some(if failed {
+            1
+        } else if incomplete {
+            3
+        } else {
+            0
+        }),
+        "{run}"
+    );
     run
 }
 
@@ -144,6 +166,58 @@ fn loops_forever() {
 
 fn hangs_in_sleep() {
     seeded("hangs-in-sleep", &["--timeout", "5"], [("fail", "test-timeout", "5000 ms"); 3]);
+}
+
+fn hangs_for_good() {
+    let run = seeded("hangs-for-good", &[], [("fail", "kernel-fault", "blocked")]);
+    let cell = &run.cells()[0];
+    assert_eq!(cell["findings"][0]["kind"], "hung-task", "{cell:#}");
+    // The deadline has its own say: that the program could not be ended.
+    assert!(cell["also"].as_array().unwrap().iter().any(|cause| cause["kind"] == "test-stuck"), "{cell:#}");
+}
+
+fn kills_init() {
+    let run = seeded("kills-init", &[], [("fail", "panic", "Attempted to kill init")]);
+    assert_eq!(run.cells()[0]["findings"][0]["kind"], "init-died", "{run}");
+}
+
+fn selftest_segfaults() {
+    let run = seeded("selftest-segfaults", &[], [("fail", "test-signalled", "SIGSEGV"); 3]);
+    for cell in run.cells() {
+        let cases = cell["cases"].as_array().unwrap();
+        let passed = cases.iter().filter(|case| case["verdict"] == "pass").count();
+        assert_eq!(passed, 3, "{cell:#}");
+    }
+}
+
+fn selftest_eats_memory() {
+    let run = seeded("selftest-eats-memory", &[], [("fail", "test-signalled", "OOM killer")]);
+    let findings = run.cells()[0]["findings"].clone();
+    assert!(findings.as_array().unwrap().iter().all(|f| f["kind"] == "out-of-memory"), "{run}");
+}
+
+fn selftest_dynamic() {
+    let run = seeded("selftest-dynamic", &[], [("pass", "", ""); 3]);
+    for cell in run.cells() {
+        assert_eq!(cell["cases"].as_array().unwrap().len(), 19, "{cell:#}");
+    }
+}
+
+fn selftest_script() {
+    seeded("selftest-script", &[], [("error", "selftest-build", "xyzzy.sh"); 3]);
+}
+
+fn x32_off() {
+    let (_scratch, project) = project_copy();
+    let kernel = project.join("kernels/linux-6.12/kernel.yaml");
+    let text = std::fs::read_to_string(&kernel).unwrap();
+    std::fs::write(&kernel, format!("{text}command_line: [syscall.x32=n]\n")).unwrap();
+    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--format", "json", "--project"];
+    let run = xtask(&[&args[..], &[project.to_str().unwrap()]].concat());
+    let verdicts: Vec<_> = run.cells().iter().map(|cell| cell["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["pass", "pass", "miss"], "{run}");
+    assert_eq!(run.cells()[2]["cause"]["kind"], "no-kernel-abi", "{run}");
+    assert_eq!(run.code, Some(3), "{run}");
 }
 
 fn selftest_short() {

@@ -179,6 +179,12 @@ async fn make_programs(
         if name.contains('/') || name.starts_with('.') {
             return Err(failed(&format!("error: the program {name:?} does not lie in the folder itself")));
         }
+        if !output.join(name).exists() && folder.join(name).exists() {
+            return Err(failed(&format!(
+                "error: {name} is a script or a file of the source (TEST_PROGS): only compiled programs \
+                 (TEST_GEN_PROGS) can be run so far"
+            )));
+        }
         let bytes = fs::read(output.join(name))?;
         let wrong = |found: String| Trouble::from(Cause::WrongElf { abi, program: name.clone(), found });
         let facts = elf::prove(&bytes, abi).map_err(wrong)?;
