@@ -8,6 +8,7 @@
 //!
 //! Nothing in here prints, reads an environment variable or picks an exit code: that is `xtask`'s.
 
+pub mod broken;
 pub mod limits;
 pub mod model;
 pub mod process;

@@ -113,6 +113,25 @@ fn a_killed_harness_leaves_no_guest() {
 }
 
 #[test]
+fn a_killed_harness_without_its_guard_takes_its_children_along() {
+    let mut parent = Parent::start("tree", "plain", 4);
+    let guard = parent.guard();
+    let pid = parent.pid().as_raw_nonzero().get();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let child = children.split_whitespace().map(|pid| pid.parse().unwrap()).find(|pid| *pid != guard).unwrap();
+    for pid in [Pid::from_raw(guard).unwrap(), parent.pid()] {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    parent.child.wait().unwrap();
+    let gone = within(Duration::from_secs(2), || !runs(child));
+    // What that child left behind nobody knows of any more: it is this test's to end.
+    for left in processes(&parent.marker) {
+        let _ = kill_process(Pid::from_raw(left).unwrap(), Signal::KILL);
+    }
+    assert!(gone, "the direct child {child} is still there");
+}
+
+#[test]
 fn a_signal_to_the_whole_group_spares_the_guard_until_it_is_done() {
     let parent = Parent::start("tree", "plain", 4);
     // As a CI runner does it, but for the group: this test is in the same one.

@@ -137,6 +137,9 @@ pub struct Test {
     /// Only the tiers without a kernel (T0 to T2): under two minutes
     #[arg(long)]
     pub fast: bool,
+    /// Prove that no test is empty: switch off the handling of each fault of docs/faults.md in turn
+    #[arg(long = "break", conflicts_with = "fast")]
+    pub breaks: bool,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

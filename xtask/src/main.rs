@@ -4,6 +4,7 @@
 //! built, booted and judged is the `harness` crate's.
 
 mod bench;
+mod breaks;
 mod cli;
 mod doctor;
 mod progress;

@@ -9,7 +9,7 @@ use harness::plan::host;
 use harness::plan::tools::Tool;
 
 use crate::cli::{Exit, Test};
-use crate::{doctor, progress, session, setup};
+use crate::{breaks, doctor, progress, session, setup};
 
 /// One stage: what it is called, and what cargo is asked to do.
 struct StageOf {
@@ -57,7 +57,8 @@ pub fn run(args: &Test) -> Result<Exit> {
     let mut table: Vec<(&str, Duration, Counts)> = Vec::new();
     let kernels = [KERNELS];
     let slow: &[StageOf] = if args.fast { &[] } else { &kernels };
-    for stage in LINT.iter().chain(&FAST).chain(slow) {
+    let stages = LINT.iter().chain(&FAST).chain(slow).filter(|_| !args.breaks);
+    for stage in stages {
         anstream::println!("== {}", stage.name);
         let started = Instant::now();
         let counts = run_stage(stage)?;
@@ -65,6 +66,14 @@ pub fn run(args: &Test) -> Result<Exit> {
         total.passed += counts.passed;
         total.failed += counts.failed;
         total.skipped += counts.skipped;
+    }
+    if !args.fast {
+        anstream::println!("== break");
+        let started = Instant::now();
+        let (passed, failed) = breaks::run()?;
+        table.push(("break", started.elapsed(), Counts { passed, failed, skipped: 0 }));
+        total.passed += passed;
+        total.failed += failed;
     }
     anstream::println!("\n== minutes per stage");
     for (name, time, counts) in table {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::qemu::{Accel, Guest, Machine};
 use super::vm;
+use crate::broken::broken;
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
 use crate::model::{Plan, RunEvent, Stage};
@@ -49,6 +50,7 @@ pub fn known(store: &Store, host: &Host, qemu: &Qemu, choice: AccelChoice) -> Kn
         (AccelChoice::Only(accel), _) => decided(accel, format!("--accel {accel}")),
         (AccelChoice::Auto, KvmDevice::Absent) => decided(Accel::Tcg, "there is no /dev/kvm".to_owned()),
         (AccelChoice::Auto, KvmDevice::Refused(why)) => decided(Accel::Tcg, format!("/dev/kvm: {why}")),
+        (AccelChoice::Auto, _) if broken("kvm-trial") => decided(Accel::Kvm, String::new()),
         (AccelChoice::Auto, KvmDevice::Opens) => {
             match store.fact(&trial_name(qemu)).and_then(|text| serde_json::from_str(&text).ok()) {
                 Some(decision) => Known::Decided(decision),
@@ -107,6 +109,7 @@ fn weigh(seen: &Evidence, limit: Duration) -> Decision {
         (Some(at), _, _) => {
             Decision { accel: Accel::Kvm, why: format!("a guest ran under KVM in {} ms", at.as_millis()) }
         }
+        (None, Some(_), _) if broken("kvm-too-slow") => Decision { accel: Accel::Kvm, why: String::new() },
         (None, Some(_), _) => no(&format!("it was not done after {} s", limit.as_secs())),
         (None, None, Some((how, _, stderr))) => {
             let words = stderr.lines().last().unwrap_or("it said nothing");
@@ -123,6 +126,7 @@ fn weigh(seen: &Evidence, limit: Duration) -> Decision {
 pub fn machine(qemu: &Qemu, accel: Accel, tsc_khz: Option<u64>) -> Machine {
     match (qemu.microvm, accel, tsc_khz) {
         (true, Accel::Kvm, _) | (true, Accel::Tcg, Some(_)) => Machine::Microvm,
+        _ if broken("board") => Machine::Microvm,
         _ => Machine::Q35,
     }
 }

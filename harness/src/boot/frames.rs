@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::broken::broken;
 use crate::model::{Door, GuestMessage, Mode, Outcome, Plan, PlannedRun, RunEnd, Stream};
 
 pub use plan::{EncodeError, encode_plan};
@@ -326,7 +327,7 @@ impl Decoder {
     fn decode(&mut self, header: &Header, frame: &[u8]) -> Result<GuestMessage, ProblemKind> {
         let payload = frame.get(HEADER_BYTES..).unwrap_or_default();
         let computed = frame_crc(frame);
-        if computed != header.crc {
+        if computed != header.crc && !broken("frame:crc") {
             return Err(ProblemKind::Crc { found: header.crc, computed });
         }
         let kind = Type::from_byte(header.kind).ok_or(ProblemKind::Type { found: header.kind })?;
@@ -337,10 +338,10 @@ impl Decoder {
             Type::Hello => ZERO_NONCE,
             _ => self.nonce.0,
         };
-        if header.nonce != nonce {
+        if header.nonce != nonce && !broken("frame:nonce") {
             return Err(ProblemKind::Nonce);
         }
-        if header.sequence != self.sequence {
+        if header.sequence != self.sequence && !broken("frame:sequence") {
             let (expected, found) = (self.sequence, header.sequence);
             return Err(ProblemKind::Sequence { expected, found });
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::broken::{broken, broken_one};
 use crate::limits;
 
 /// How a guest's instructions are run. QEMU is given exactly one: a second would be fallen back
@@ -145,13 +146,17 @@ impl Guest {
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned(),
         );
         // Stopped until the monitor's dialogue has begun: see qmp::Command::OPENING.
-        args.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-S"].map(str::to_owned));
+        let plain = ["-nodefaults", "-no-user-config", "-no-reboot", "-S"].into_iter();
+        args.extend(plain.filter(|word| !broken_one("qemu", word)).map(str::to_owned));
         args
     }
 }
 
 /// A comma separates options; a doubled one is a comma.
 fn escape(value: &str) -> String {
+    if broken("option-escape") {
+        return value.to_owned();
+    }
     value.replace(',', ",,")
 }
 

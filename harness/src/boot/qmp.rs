@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::broken::broken;
 use crate::limits;
 
 /// What QEMU said.
@@ -71,7 +72,7 @@ impl Reader {
             if byte == b'\n' {
                 said.extend(read_line(&self.line));
                 self.line.clear();
-            } else if self.line.len() < limits::QMP_LINE_BYTES {
+            } else if self.line.len() < limits::QMP_LINE_BYTES || broken("monitor-line") {
                 self.line.push(byte);
             } else {
                 self.deaf = true;

@@ -13,6 +13,7 @@ use fs_err as fs;
 use sha2::{Digest, Sha256};
 
 use super::{StageTimer, Trouble, Workshop, cached, check_disk};
+use crate::broken::broken;
 use crate::limits;
 use crate::model::{Cause, Progress, RunEvent, Stage};
 use crate::plan::files::{Kernel, Source};
@@ -84,7 +85,7 @@ fn archive_id(shop: &Workshop<'_>, archive: &Path, sha256: Option<&str>) -> Resu
     }
     if let Some(expected) = sha256 {
         let found: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        if found != expected {
+        if found != expected && !broken("archive-sum") {
             return Err(format!(
                 "{} has the SHA-256 {found}, and kernel.yaml says {expected}",
                 archive.display()
@@ -329,6 +330,9 @@ impl TreeFacts {
 
     /// The first file in which two trees differ, those of `but` left out.
     pub fn difference<'a>(&'a self, other: &'a TreeFacts, but: &BTreeSet<String>) -> Option<&'a Path> {
+        if broken("tree-facts") {
+            return None;
+        }
         let counts = |path: &&PathBuf| path.to_str().is_none_or(|path| !but.contains(path));
         let mut all = self.0.keys().chain(other.0.keys()).filter(counts);
         all.find(|path| self.0.get(*path) != other.0.get(*path)).map(PathBuf::as_path)

@@ -21,6 +21,8 @@
 
 use serde::Serialize;
 
+use crate::broken::broken_one;
+
 mod derive;
 mod message;
 mod table;
@@ -363,7 +365,7 @@ impl Scanner {
     }
 
     fn header(&mut self, row: &Row, raw: &[u8], message: &Message) {
-        let Some(kind) = row.kind else { return };
+        let Some(kind) = row.kind.filter(|kind| !broken_one("finding", kind.as_str())) else { return };
         if self.extends(row, &message.text) {
             self.body(&message.text);
             return;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::console::{Finding, Kind};
 use super::ktap::{self, Status};
 use super::watch::{Abort, Evidence, RunEvidence};
+use crate::broken::broken_one;
 use crate::model::{
     Abi, CaseResult, Cause, Door, FaultSummary, Judged, Leg, Outcome, RunEnd, Trace, Verdict,
 };
@@ -107,6 +108,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     probed(expected, seen, &mut causes);
     tainted(expected, seen, &mut causes);
     blind(seen, &mut causes);
+    causes.retain(|cause| !broken_one("cause", &cause.kind()));
     // Skips weigh least: they only say that nothing was seen.
     let (skips, mut causes): (Vec<_>, Vec<_>) =
         causes.into_iter().partition(|cause| cause.verdict() == Verdict::Skip);

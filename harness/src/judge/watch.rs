@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use super::console::{Finding, Kind, Scanner, sanitize};
+use crate::broken::broken_one;
 use crate::limits;
 use crate::model::{GuestMessage, Hello, RunEnd, Stream};
 
@@ -106,6 +107,21 @@ pub enum Abort {
     BadFrames,
     /// The user.
     Stop(&'static str),
+}
+
+impl Abort {
+    fn name(&self) -> &'static str {
+        match self {
+            Abort::Boot { .. } => "boot",
+            Abort::Stall { .. } => "stall",
+            Abort::Overrun { .. } => "overrun",
+            Abort::Panicked => "panicked",
+            Abort::PowerOff { .. } => "power-off",
+            Abort::TooMuch { .. } => "too-much",
+            Abort::BadFrames => "bad-frames",
+            Abort::Stop(_) => "stop",
+        }
+    }
 }
 
 /// What is known of one run of a program.
@@ -387,7 +403,7 @@ impl Watch {
 
     /// The first reason to end a guest is the one that counts.
     fn abort(&mut self, why: Abort) -> Option<Action> {
-        if self.phase == Phase::Ending || self.phase == Phase::Over {
+        if self.phase == Phase::Ending || self.phase == Phase::Over || broken_one("abort", why.name()) {
             return None;
         }
         self.phase = Phase::Ending;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Abi, Leg};
+use crate::broken::broken;
 
 /// Why a name was refused; the text names the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ macro_rules! name {
 
             fn from_str(given: &str) -> Result<Self, NameError> {
                 let check: fn(&str) -> bool = $check;
-                if check(given) {
+                if check(given) || broken("names") {
                     return Ok($name(given.to_owned()));
                 }
                 // What is echoed back is bounded: a name may be a whole file given by mistake.

@@ -158,6 +158,13 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The word for reports: `panic`, `plan-mismatch` …
+    pub fn kind(&self) -> String {
+        let tagged = serde_json::to_value(self).ok();
+        let kind = tagged.as_ref().and_then(|tagged| tagged.get("kind")?.as_str());
+        kind.unwrap_or_default().to_owned()
+    }
+
     /// The verdict that this cause stands for.
     pub fn verdict(&self) -> Verdict {
         use Cause::*;

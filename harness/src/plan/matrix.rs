@@ -9,6 +9,7 @@ use super::files::{Kernel, Project, Spec};
 use super::host::Host;
 use super::near::near;
 use super::yaml::InputError;
+use crate::broken::broken;
 use crate::limits;
 use crate::model::{Abi, Cause, CellId, KernelName, Leg, SyscallName};
 
@@ -136,7 +137,7 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
             once
         }
     };
-    if selected.is_empty() {
+    if selected.is_empty() && !broken("nothing-selected") {
         let has = names(with_series).join(", ");
         return Err(PlanError::Nothing(format!(
             "the selected kernels have no series for `{syscall}`; {has} has one"
@@ -160,7 +161,8 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
         for &leg in &legs {
             for &abi in &abis {
                 let id = CellId { kernel: name.clone(), leg, abi };
-                let miss = host.cannot_link.get(&abi).map(|detail| Cause::NoCompiler {
+                let why = host.cannot_link.get(&abi).filter(|_| !broken("link-probe"));
+                let miss = why.map(|detail| Cause::NoCompiler {
                     abi,
                     packages: abi.packages().join(" and "),
                     detail: detail.clone(),
@@ -182,7 +184,7 @@ fn suggestions(word: &str, known: &[String]) -> Vec<String> {
 fn jobs(asked: Option<usize>, host: &Host) -> (usize, Vec<String>) {
     let wanted = asked.unwrap_or(host.cpus).clamp(1, limits::JOBS_MAX);
     let fit = (host.memory_free_mib / limits::GUEST_MEMORY_MIB).max(1) as usize;
-    if fit < wanted {
+    if fit < wanted && !broken("memory-bound") {
         let free = host.memory_free_mib;
         return (
             fit,

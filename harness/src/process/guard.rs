@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 use rustix::process::{Pid, Signal};
 
+use crate::broken::broken;
+
 /// The hidden argument by which the program is started as a guard.
 pub const GUARD_ARG: &str = "__guard";
 
@@ -98,6 +100,9 @@ pub fn main(pipe: impl Read) {
             }
             _ => {}
         }
+    }
+    if broken("guard") {
+        return;
     }
     for group in groups.into_iter().filter_map(Pid::from_raw) {
         let _ = rustix::process::kill_process_group(group, Signal::KILL);

@@ -25,6 +25,7 @@ use tokio::process::{Child, Command};
 pub use guard::Guard;
 pub use stop::{Stop, StopLevel, StopSwitch};
 
+use crate::broken::broken;
 use crate::limits;
 use crate::model::{Events, RunEvent};
 
@@ -166,7 +167,10 @@ impl Cmd {
         let argv = self.display();
         ctx.events.send(RunEvent::Command(argv.clone()));
         let mut command = Command::new(&self.program);
-        command.args(&self.args).env_clear();
+        command.args(&self.args);
+        if !broken("clean-environment") {
+            command.env_clear();
+        }
         command.envs(ctx.env.iter().map(|(k, v)| (k, v)));
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -328,7 +332,9 @@ impl Running {
         while !at_once(&stop) && self.group_alive() && tokio::time::Instant::now() < grace {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.signal(Signal::KILL);
+        if !broken("kill") {
+            self.signal(Signal::KILL);
+        }
         let _ = tokio::time::timeout(limits::KILL_GRACE, self.child.wait()).await;
     }
 
@@ -356,8 +362,9 @@ async fn read(from: &mut Option<impl AsyncRead + Unpin>, buf: &mut [u8]) -> std:
 /// Kills the child when the thread that spawns it dies, and lets it keep `fds`.
 fn die_with_parent(command: &mut Command, fds: Vec<RawFd>) {
     let parent = rustix::process::getpid();
+    let death = (!broken("death-signal")).then_some(Signal::KILL);
     let prepare = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::process::set_parent_process_death_signal(death)?;
         // The parent may have died before the line above took effect.
         if rustix::process::getppid() != Some(parent) {
             return Err(std::io::Error::from(rustix::io::Errno::CHILD));

@@ -92,9 +92,7 @@ pub struct CauseRecord {
 
 impl From<&Cause> for CauseRecord {
     fn from(cause: &Cause) -> CauseRecord {
-        let value = serde_json::to_value(cause).unwrap_or_default();
-        let kind = value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
-        CauseRecord { kind, text: cause.to_string(), detail: cause.clone() }
+        CauseRecord { kind: cause.kind(), text: cause.to_string(), detail: cause.clone() }
     }
 }
 

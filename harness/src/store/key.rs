@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::STORE_VERSION;
+use crate::broken::broken_one;
 
 /// A content hash, shortened to 128 bits: enough against accident, short enough to read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +77,7 @@ impl KeyBuilder {
     /// Adds one input. Lengths are hashed too: no two lists of inputs run together.
     #[must_use]
     pub fn input(mut self, name: &str, value: impl AsRef<[u8]>) -> KeyBuilder {
-        let value = value.as_ref();
+        let value = if broken_one("key", name) { &[] } else { value.as_ref() };
         for part in [name.as_bytes(), value] {
             self.hasher.update(&(part.len() as u64).to_le_bytes());
             self.hasher.update(part);

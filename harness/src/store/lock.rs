@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::StoreError;
+use crate::broken::broken;
 use crate::process::Ctx;
 
 /// A lock that is held until it is dropped; the kernel frees it if the process dies.
@@ -19,7 +20,7 @@ pub(super) async fn take(path: &Path, ctx: &Ctx, name: &str) -> Result<Lock, Sto
     let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
     let mut file = open.map_err(StoreError::from_write)?;
     let mut told = false;
-    loop {
+    while !broken("lock") {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) => {}

@@ -3,6 +3,7 @@
 //! `git apply` is careful itself; this is the second pair of eyes, and it knows the hunks by
 //! number, which git's messages do not.
 
+use crate::broken::broken;
 use crate::model::RelPath;
 
 /// Why a patch is refused unapplied.
@@ -121,6 +122,7 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
         {
             let what = match mode.get(..3) {
                 Some("100") => continue,
+                _ if broken("patch-modes") => continue,
                 Some("120") => "symbolic link",
                 Some("160") => "submodule",
                 _ => "file of an unknown kind",
@@ -170,7 +172,7 @@ fn path_of(line: &str) -> Option<Result<Option<String>, String>> {
 fn inside(path: &str) -> Option<String> {
     let good =
         path.parse::<RelPath>().is_ok() && path.split('/').all(|part| !part.eq_ignore_ascii_case(".git"));
-    good.then(|| path.to_owned())
+    (good || broken("patch-paths")).then(|| path.to_owned())
 }
 
 fn shorten(text: &str) -> String {

@@ -1,0 +1,163 @@
+//! `test --break`: proves that the test of each fault can fail.
+//!
+//! `docs/faults.md` has one row a fault, with the test that covers it and the switch that turns its
+//! handling off (see `harness::broken`). Each test is run as it is, and has to pass; then once more
+//! with the handling switched off, and has to fail.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::session;
+
+/// A broken handling may make its test wait for ever. The slowest of these tests, on two busy
+/// cores, takes a tenth of this.
+const TEST_DEADLINE: Duration = Duration::from_secs(90);
+
+/// One row of the table: what is switched off, and the test that must see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    number: u32,
+    switch: String,
+    /// `lib`, `xtask`, or the file of an integration test.
+    target: String,
+    test: String,
+}
+
+/// How many rows did what they should, and how many did not.
+pub fn run() -> Result<(u64, u64)> {
+    let table = session::checkout().join("docs/faults.md");
+    let text = std::fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
+    let rows = read(&text)?;
+    let programs = compile()?;
+    let (mut passed, mut failed) = (0, 0);
+    for row in rows {
+        let Row { number, switch, target, test } = &row;
+        let program =
+            programs.get(target).with_context(|| format!("row {number}: no test program {target}"))?;
+        let word = match (once(program, &row, false)?, once(program, &row, true)?) {
+            (Ended::Passed, Ended::Failed) => "ok",
+            (Ended::Passed, Ended::Late) => "ok (did not end)",
+            (Ended::Passed, Ended::Passed) => "FAILED: it passes although the handling is switched off",
+            (Ended::Passed, Ended::NotRun) | (Ended::NotRun, _) => "FAILED: there is no such test",
+            (Ended::Failed | Ended::Late, _) => "FAILED: it does not pass with all in order",
+        };
+        anstream::println!("break {number:2} {switch:24} {target} {test} ... {word}");
+        if word.starts_with("ok") { passed += 1 } else { failed += 1 }
+    }
+    Ok((passed, failed))
+}
+
+/// Reads the rows of the table that name a switch.
+fn read(text: &str) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _fault, _verdict, _handling, switch, test] = cells[..] else { continue };
+        let Ok(number) = number.parse() else { continue };
+        let code = |cell: &str| cell.split('`').nth(1).map(str::to_owned);
+        // A row without a switch says why in words.
+        let Some(switch) = code(switch) else { continue };
+        let test = code(test).with_context(|| format!("row {number} names no test"))?;
+        let (target, test) = test.split_once(' ').with_context(|| format!("row {number}: `target test`"))?;
+        rows.push(Row { number, switch, target: target.to_owned(), test: test.to_owned() });
+    }
+    if rows.is_empty() {
+        bail!("docs/faults.md has no row with a switch");
+    }
+    Ok(rows)
+}
+
+/// Compiles the tests with the switches in them; the programs by the name of their target.
+fn compile() -> Result<BTreeMap<String, PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["test", "--locked", "--workspace", "--features", "harness/break", "--no-run"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    command.current_dir(session::checkout()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("the tests do not compile with the feature `break`");
+    }
+    let mut programs = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let text = |pointer: &str| message.pointer(pointer).and_then(|value| value.as_str());
+        let (Some(program), Some(name), Some(kind)) =
+            (text("/executable"), text("/target/name"), text("/target/kind/0"))
+        else {
+            continue;
+        };
+        if message.pointer("/profile/test").and_then(|test| test.as_bool()) == Some(true) {
+            let name = if kind == "lib" { "lib" } else { name };
+            programs.insert(name.to_owned(), PathBuf::from(program));
+        }
+    }
+    Ok(programs)
+}
+
+enum Ended {
+    Passed,
+    Failed,
+    Late,
+    NotRun,
+}
+
+/// Runs one test, with its handling switched off or not.
+fn once(program: &Path, row: &Row, broken: bool) -> Result<Ended> {
+    let package = if row.target == "lib" || row.target.starts_with("t0") { "harness" } else { "." };
+    let scratch = tempfile::tempdir()?;
+    let said = scratch.path().join("said");
+    let mut command = Command::new(program);
+    command.args([&row.test, "--exact", "--test-threads=1"]).current_dir(session::checkout().join(package));
+    command.env_remove("ABIMATRIX_BREAK").env_remove("UPDATE_CORPUS").env("TMPDIR", scratch.path());
+    // What proptest finds in a broken program is nothing to remember.
+    command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
+    if broken {
+        command.env("ABIMATRIX_BREAK", &row.switch);
+    }
+    command.stdin(Stdio::null()).stdout(std::fs::File::create(&said)?).stderr(Stdio::null());
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+    let started = Instant::now();
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if started.elapsed() > TEST_DEADLINE => {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Ended::Late);
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let ran = std::fs::read_to_string(&said)?.lines().any(|line| line == "running 1 test");
+    Ok(match (ran, status.success()) {
+        (false, _) => Ended::NotRun,
+        (true, true) => Ended::Passed,
+        (true, false) => Ended::Failed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_with_their_switch_and_test() {
+        let text = "| # | fault | verdict | done | switch | test |\n|---|---|---|---|---|---|\n\
+                    | 7 | boot | fail | waits | `abort:boot` | `lib judge::watch::tests::lives` |\n\
+                    | 43 | ssh | | | none yet | with ssh |\n";
+        let row = Row {
+            number: 7,
+            switch: "abort:boot".to_owned(),
+            target: "lib".to_owned(),
+            test: "judge::watch::tests::lives".to_owned(),
+        };
+        assert_eq!(read(text).unwrap(), [row]);
+        assert!(read("no table").is_err());
+        assert!(read("| 7 | boot | fail | waits | `a` | none |").is_err());
+    }
+}
