@@ -26,9 +26,9 @@ use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
 use crate::build::{Trouble, Workshop};
-use crate::judge::console;
 use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
 use crate::judge::watch::{Deadlines, Evidence};
+use crate::judge::{console, known};
 use crate::limits;
 use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Verdict};
 use crate::plan::files::{Project, Spec};
@@ -180,6 +180,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
         // The same kernel came up under TCG: it is KVM that does not work here.
         accel::remember(means.store, means.qemu, &no);
     }
+    shared.tell_not_met(plan);
     shared.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 
@@ -268,6 +269,22 @@ impl Shared {
         }
     }
 
+    /// Notes the known issues that no cell has shown although it could have.
+    fn tell_not_met(&self, plan: &Plan) {
+        let mut record = self.record.borrow_mut();
+        let mut notes = Vec::new();
+        for KernelPlan { kernel, known, .. } in &plan.kernels {
+            let ended = |cell: &&CellRecord| cell.kernel == kernel.name && cell.durations.run_ms.is_some();
+            let ran: Vec<_> =
+                record.cells.iter().filter(ended).map(|cell| (cell.id(), &cell.known[..])).collect();
+            let not_met = known::not_met(known, &plan.syscall, &ran);
+            notes.extend(
+                not_met.iter().map(|issue| format!("{}: not met, fixed perhaps: {issue}", kernel.name)),
+            );
+        }
+        record.notes.extend(notes);
+    }
+
     /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
     fn close_all(&self, which: impl Fn(&CellId) -> bool, cause: &Cause) {
         for id in self.order.iter().filter(|id| which(id)) {
@@ -308,7 +325,7 @@ struct Boards {
 impl Conductor<'_> {
     /// Builds what the cells of one kernel need, and sends each off as soon as it can boot.
     async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
-        let KernelPlan { kernel, spec, legs } = ready.plan;
+        let KernelPlan { kernel, spec, legs, known } = ready.plan;
         let record = KernelRecord {
             kernel: kernel.name.clone(),
             source: ready.pristine.id.to_string(),
@@ -366,7 +383,9 @@ impl Conductor<'_> {
                 let trial = agenda(spec, Leg::ConfigOff, abi, image, self.plan.deadline).0;
                 let boards = self.boards(&guest, trial).await;
                 (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
-                let (runs, expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
+                let (runs, mut expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
+                let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
+                expectation.known = of_cell.cloned().collect();
                 let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
                 let job = Job { shared: self.shared.clone(), id, order };
                 let machine = self.machine.clone();
@@ -512,7 +531,8 @@ fn agenda(
         };
         runs.push(PlannedRun { mode, deadline, args, env: Vec::new(), doors });
     }
-    (runs, Expectation { leg, abi, number, table: numbers::table(abi).to_owned(), runs: expected })
+    let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
+    (runs, Expectation { leg, abi, number, table, runs: expected, known })
 }
 
 /// All that it takes to run a cell again and judge it, kept beside its logs.

@@ -118,7 +118,8 @@ fn a_killed_harness_without_its_guard_takes_its_children_along() {
     let guard = parent.guard();
     let pid = parent.pid().as_raw_nonzero().get();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let child = children.split_whitespace().map(|pid| pid.parse().unwrap()).find(|pid| *pid != guard).unwrap();
+    let child =
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).find(|pid| *pid != guard).unwrap();
     for pid in [Pid::from_raw(guard).unwrap(), parent.pid()] {
         kill_process(pid, Signal::KILL).unwrap();
     }

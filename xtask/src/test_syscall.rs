@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use harness::boot::accel::{self, AccelChoice, Known};
-use harness::model::Verdict;
+use harness::model::{Date, Verdict};
 use harness::plan::files::{Project, Source};
 use harness::plan::host::{self, Host};
 use harness::plan::tools::{self, Tool};
@@ -68,6 +68,7 @@ async fn prepare(
         abis: args.abi.clone(),
         jobs: args.jobs,
         timeout: args.timeout,
+        today: Some(today()),
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };
     let mut host = host::look(ctx, store).await;
@@ -166,6 +167,13 @@ fn point_latest(runs: &Path, name: &str) {
     if linked.is_err() {
         let _ = std::fs::remove_file(new);
     }
+}
+
+fn today() -> Date {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let stamp = stamp(now);
+    let day = format!("{}-{}-{}", &stamp[..4], &stamp[4..6], &stamp[6..8]);
+    day.parse().expect("a stamp begins with a day")
 }
 
 /// `20261121T230301Z`: sorts as time does.

@@ -184,3 +184,15 @@ fn check_disk(path: &Path) -> Result<(), Trouble> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_hold_a_kernel_is_told_before_it_is_filled() {
+        // A file system without blocks has none that are free.
+        let text = check_disk(Path::new("/proc")).unwrap_err().to_string();
+        assert!(text.contains("only 0 MiB are free in /proc"), "{text}");
+    }
+}

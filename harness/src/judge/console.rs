@@ -250,6 +250,14 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The title with the function at fault, where that is known and not in it.
+    pub fn whole_title(&self) -> String {
+        match self.frame.as_deref().filter(|frame| !self.title.contains(*frame)) {
+            Some(frame) => format!("{} in {frame}", self.title),
+            None => self.title.clone(),
+        }
+    }
+
     /// See [`Kind::is_kernel_fault`].
     pub fn is_kernel_fault(&self) -> bool {
         self.kind.is_kernel_fault()

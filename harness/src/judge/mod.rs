@@ -2,10 +2,11 @@
 //!
 //! [`watch`] is the state machine over everything that can happen to a guest; it ends with
 //! [`watch::Evidence`]. [`verdict`] weighs that. [`ktap`] and [`console`] read the two kinds of
-//! text, [`divergence`] says where the ABIs disagree.
+//! text, [`divergence`] says where the ABIs disagree, [`known`] what is known to be wrong.
 
 pub mod console;
 pub mod divergence;
+pub mod known;
 pub mod ktap;
 pub mod verdict;
 pub mod watch;

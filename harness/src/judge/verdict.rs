@@ -3,15 +3,15 @@
 //! The first cause decides. A pass is what is left when none applies, and each step that could
 //! lack evidence gives a cause of its own: there is no way to a pass around them.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use super::console::{Finding, Kind};
+use super::known;
 use super::ktap::{self, Status};
 use super::watch::{Abort, Evidence, RunEvidence};
 use crate::broken::broken_one;
 use crate::model::{
-    Abi, CaseResult, Cause, Door, FaultSummary, Judged, Leg, Outcome, RunEnd, Trace, Verdict,
+    Abi, CaseResult, Cause, Door, FaultSummary, Judged, KnownIssue, Leg, Outcome, RunEnd, Trace, Verdict,
 };
 
 /// What a run of the plan is for.
@@ -52,6 +52,9 @@ pub struct Expectation {
     pub table: String,
     /// The runs, in the plan's order.
     pub runs: Vec<ExpectedRun>,
+    /// What is known to be wrong in this cell, and excused today.
+    #[serde(default)]
+    pub known: Vec<KnownIssue>,
 }
 
 impl Expectation {
@@ -87,6 +90,9 @@ pub struct Entry {
 
 /// Weighs the evidence of a cell.
 pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
+    let mut unknown = seen.clone();
+    let mut met = known::set_aside(&expected.known, &mut unknown);
+    let (seen, known_splat) = (&unknown, !met.is_empty());
     let mut causes = Vec::new();
     machine(seen, &mut causes);
     gaps(expected, seen, &mut causes);
@@ -102,11 +108,11 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
         outcome(expected, expected_run, run, seen, &mut causes);
     }
     for (expected_run, run) in &judged {
-        report(expected, expected_run, run, &mut causes);
+        report(expected, expected_run, run, &mut met, &mut causes);
     }
     entered(expected, seen, &mut causes);
     probed(expected, seen, &mut causes);
-    tainted(expected, seen, &mut causes);
+    tainted(expected, seen, known_splat, &mut causes);
     blind(seen, &mut causes);
     causes.retain(|cause| !broken_one("cause", &cause.kind()));
     // Skips weigh least: they only say that nothing was seen.
@@ -122,7 +128,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
         let program = "the cell".to_owned();
         return Judged::without_run(Cause::NoReport { program, detail });
     }
-    Judged { verdict, cause, also: causes.collect(), cases }
+    Judged { verdict, cause, also: causes.collect(), cases, known: met }
 }
 
 /// How often the syscall was entered in the traced runs, by each ABI's door.
@@ -173,11 +179,8 @@ fn runs<'a>(
 }
 
 fn summary(finding: &Finding) -> FaultSummary {
-    let mut title = finding.title.clone();
-    if let Some(frame) = finding.frame.as_deref().filter(|frame| !title.contains(*frame)) {
-        let _ = write!(title, " in {frame}");
-    }
-    FaultSummary { kind: finding.kind.as_str().to_owned(), title, line: finding.line }
+    let (kind, title) = (finding.kind.as_str().to_owned(), finding.whole_title());
+    FaultSummary { kind, title, line: finding.line }
 }
 
 /// What became of the machine as a whole.
@@ -390,12 +393,24 @@ fn outcome(
 }
 
 /// What a judged program reported.
-fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes: &mut Vec<Cause>) {
+fn report(
+    expected: &Expectation,
+    run: &ExpectedRun,
+    seen: &RunEvidence,
+    met: &mut Vec<KnownIssue>,
+    causes: &mut Vec<Cause>,
+) {
     let Some(end) = &seen.end else { return };
     let report = ktap::parse(&seen.stdout, ktap::Limits::default());
     let program = run.program.clone();
     let leaves: Vec<_> = report.leaves().collect();
-    let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
+    let is_known = |leaf: &&ktap::Leaf<'_>| match expected.leg.is_control() {
+        true => None,
+        false => known::of_case(&expected.known, leaf),
+    };
+    let bad = leaves.iter().filter(|leaf| leaf.case.status.is_bad());
+    let (known_bad, bad): (Vec<_>, Vec<_>) = bad.partition(|leaf| is_known(leaf).is_some());
+    known_bad.iter().for_each(|leaf| known::note(met, is_known(leaf)));
     let total = leaves.len() as u64;
     if expected.leg.is_control() && !leaves.is_empty() && !is_answer(expected, &leaves) {
         let detail = format!("it did not answer {:?}", question(expected));
@@ -445,9 +460,11 @@ fn report(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes:
     };
     // 4 is KSFT_SKIP: a program may say it beside a report that says the same.
     let says_skip = code == 4 && (report.skip_all.is_some() || !skipped.is_empty());
-    if bad.is_empty() && code != 0 && !says_skip {
+    // 1 is KSFT_FAIL: what a case that is known to fail makes of the whole.
+    let says_known = code == 1 && !known_bad.is_empty();
+    if bad.is_empty() && code != 0 && !says_skip && !says_known {
         causes.push(Cause::ExitStatus { program, code });
-    } else if !bad.is_empty() && code == 0 {
+    } else if !(bad.is_empty() && known_bad.is_empty()) && code == 0 {
         let detail = "cases failed, and yet it exited with status 0".to_owned();
         causes.push(Cause::PlanMismatch { program, detail });
     }
@@ -580,10 +597,15 @@ fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
 }
 
 /// Whether the kernel came out of the boot and of each run as clean as it went in.
-fn tainted(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
-    let mut known = seen.hello.as_ref().map_or(0, |(_, hello)| hello.tainted);
-    if known & TAINT_FAULTS != 0 {
-        let (program, flags) = ("the boot".to_owned(), taint_flags(known & TAINT_FAULTS));
+///
+/// A report that is known has tainted the kernel as any other. What else had done so would have
+/// been reported too: without a word on the console, none of [`TAINT_SPLAT`] is ever set.
+fn tainted(expected: &Expectation, seen: &Evidence, known_splat: bool, causes: &mut Vec<Cause>) {
+    let excused = if known_splat { TAINT_SPLAT } else { 0 };
+    let mut known = excused | seen.hello.as_ref().map_or(0, |(_, hello)| hello.tainted);
+    let faults = known & TAINT_FAULTS & !excused;
+    if faults != 0 {
+        let (program, flags) = ("the boot".to_owned(), taint_flags(faults));
         causes.push(Cause::Tainted { program, before: 0, after: known, flags });
     }
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
@@ -602,6 +624,9 @@ fn tainted(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
 /// What taints a kernel by a fault of its own (M, B, D, W, L), and not by what it is made of: the
 /// rest may be there from the beginning.
 const TAINT_FAULTS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14;
+
+/// What a report that the kernel survives taints it with: B, W, L.
+const TAINT_SPLAT: u64 = 1 << 5 | 1 << 9 | 1 << 14;
 
 /// The letters of `/proc/sys/kernel/tainted`, by bit.
 const TAINT_LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";

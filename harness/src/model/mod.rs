@@ -5,12 +5,14 @@
 
 mod abi;
 mod events;
+mod known;
 mod message;
 mod names;
 mod verdict;
 
 pub use abi::{Abi, Door, Leg};
 pub use events::{Events, Progress, RunEvent, Stage};
+pub use known::{Date, KnownIssue, NoDate, Symptom};
 pub use message::*;
 pub use names::{CellId, KernelName, NameError, OptionName, RelPath, SyscallName};
 pub use verdict::{CaseResult, Cause, FaultSummary, Judged, Verdict};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Abi, Door};
+use super::{Abi, Door, KnownIssue};
 
 /// What a cell or a case came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -231,12 +231,15 @@ pub struct Judged {
     pub also: Vec<Cause>,
     /// The cases of what was judged.
     pub cases: Vec<CaseResult>,
+    /// What is wrong and known to be: shown, and not held against the cell.
+    pub known: Vec<KnownIssue>,
 }
 
 impl Judged {
     /// A cell that never came to run.
     pub fn without_run(cause: Cause) -> Judged {
-        Judged { verdict: cause.verdict(), cause: Some(cause), also: Vec::new(), cases: Vec::new() }
+        let (verdict, cause) = (cause.verdict(), Some(cause));
+        Judged { verdict, cause, also: Vec::new(), cases: Vec::new(), known: Vec::new() }
     }
 
     /// How many cases passed, of how many.

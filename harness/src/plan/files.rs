@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::yaml::{InputError, load, read_text};
 use crate::limits;
-use crate::model::{Abi, KernelName, NameError, OptionName, RelPath, SyscallName};
+use crate::model::{
+    Abi, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, Symptom, SyscallName,
+};
 
 /// Where a kernel's source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -93,6 +95,24 @@ impl Spec {
     pub fn number(&self, abi: Abi) -> u32 {
         self.numbers[&abi]
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssueEntry {
+    #[serde(default)]
+    splat: Option<String>,
+    #[serde(default)]
+    case: Option<String>,
+    #[serde(default)]
+    syscall: Option<SyscallName>,
+    #[serde(default)]
+    leg: Option<Leg>,
+    #[serde(default)]
+    abi: Option<Abi>,
+    reason: String,
+    link: String,
+    expires: Date,
 }
 
 /// The checkout that the tool works on.
@@ -187,6 +207,38 @@ impl Project {
             fragments.push(fragment);
         }
         Ok(Kernel { name: name.clone(), source, fragments, command_line: file.command_line })
+    }
+
+    /// Reads what is known to be wrong with a kernel; a kernel without such a file has nothing.
+    pub fn known_issues(&self, kernel: &KernelName) -> Result<Vec<KnownIssue>, InputError> {
+        let path = self.root.join("kernels").join(kernel.as_str()).join("known-issues.yaml");
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let entries: Vec<IssueEntry> = load(&path)?;
+        let wrong = |number: usize, what: &str| InputError::Content {
+            path: path.clone(),
+            what: format!("entry {}: {what}", number + 1),
+        };
+        let mut issues = Vec::new();
+        for (number, entry) in entries.into_iter().enumerate() {
+            let IssueEntry { splat, case, syscall, leg, abi, reason, link, expires } = entry;
+            let symptom = match (splat, case) {
+                (Some(title), None) => Symptom::Splat(title),
+                (None, Some(name)) => Symptom::Case(name),
+                _ => return Err(wrong(number, "it names either a `splat` or a `case`")),
+            };
+            let (Symptom::Splat(text) | Symptom::Case(text)) = &symptom;
+            // `*` alone would excuse everything.
+            if text.trim_end_matches('*').trim().len() < 4 {
+                return Err(wrong(number, "its `splat` or `case` is too short to mean one thing"));
+            }
+            if reason.trim().is_empty() || link.trim().is_empty() {
+                return Err(wrong(number, "its `reason` or `link` is empty"));
+            }
+            issues.push(KnownIssue { symptom, syscall, leg, abi, reason, link, expires });
+        }
+        Ok(issues)
     }
 
     /// Reads the spec of a syscall on a kernel.

@@ -11,7 +11,7 @@ use super::near::near;
 use super::yaml::InputError;
 use crate::broken::broken;
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, KernelName, Leg, SyscallName};
+use crate::model::{Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, SyscallName};
 
 /// What the user selected. Empty lists mean the default.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,8 @@ pub struct Selection {
     pub timeout: Option<Duration>,
     /// `--extra-patch`: applied after the series of every kernel.
     pub extra_patches: Vec<PathBuf>,
+    /// The day of the run: known issues expire.
+    pub today: Option<Date>,
 }
 
 /// A selection that cannot be planned.
@@ -62,6 +64,8 @@ pub struct KernelPlan {
     pub spec: Spec,
     /// What is built of it.
     pub legs: Vec<Leg>,
+    /// What is known to be wrong with it, and excused today.
+    pub known: Vec<KnownIssue>,
 }
 
 /// One cell of the plan.
@@ -152,12 +156,17 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
         [] => Abi::ALL.to_vec(),
         chosen => Abi::ALL.into_iter().filter(|abi| chosen.contains(abi)).collect(),
     };
+    let (jobs, mut notes) = jobs(selection.jobs, host);
     let mut kernels = Vec::new();
     let mut cells = Vec::new();
     for name in selected {
         let mut spec = project.spec(&name, syscall)?;
         spec.patches.extend(selection.extra_patches.iter().cloned());
-        kernels.push(KernelPlan { kernel: project.kernel(&name)?, spec, legs: legs.clone() });
+        let known = project.known_issues(&name)?;
+        let (known, expired): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|issue| selection.today.as_ref() <= Some(&issue.expires));
+        notes.extend(expired.iter().map(|issue| format!("{name}: no longer excused: {issue}")));
+        kernels.push(KernelPlan { kernel: project.kernel(&name)?, spec, legs: legs.clone(), known });
         for &leg in &legs {
             for &abi in &abis {
                 let id = CellId { kernel: name.clone(), leg, abi };
@@ -171,7 +180,6 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
             }
         }
     }
-    let (jobs, notes) = jobs(selection.jobs, host);
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
     Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, jobs, deadline, notes })
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::verdict::{Entry, Recorded};
-use crate::model::{Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, Leg, SyscallName, Verdict};
+use crate::model::{
+    Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, SyscallName, Verdict,
+};
 use crate::store::write_atomic;
 
 /// The version of this format: raised when a reader of the one before would misread it.
@@ -161,6 +163,9 @@ pub struct CellRecord {
     pub recorded: Vec<RecordedRecord>,
     /// What the kernel said was wrong.
     pub findings: Vec<FindingRecord>,
+    /// What of findings and cases is known to be wrong, and was not held against the cell.
+    #[serde(default)]
+    pub known: Vec<KnownIssue>,
     /// How long it took.
     pub durations: Durations,
     /// The guest, by its own account.
@@ -185,6 +190,7 @@ impl CellRecord {
             entries: Vec::new(),
             recorded: Vec::new(),
             findings: Vec::new(),
+            known: judged.known,
             durations: Durations::default(),
             guest: None,
             console_tail: Vec::new(),

@@ -51,6 +51,7 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
     for cell in run.cells.iter().filter(|cell| cell.verdict != Verdict::Pass) {
         not_passed(run, cell, paint, &mut out);
     }
+    known_issues(run, &mut out);
     proof(run, &mut out);
     controls(run, &mut out);
     for note in &run.notes {
@@ -123,7 +124,8 @@ fn matrix(run: &RunRecord, paint: Paint, out: &mut String) {
                 Some(cell) => {
                     let (passed, total) = cell.passed();
                     let count = if total > 0 { format!(" {passed}/{total}") } else { String::new() };
-                    paint.wrap(cell.verdict, &format!("{}{count}", cell.verdict))
+                    let known = if cell.known.is_empty() { "" } else { " (known issues)" };
+                    paint.wrap(cell.verdict, &format!("{}{count}{known}", cell.verdict))
                 }
                 None => "not run".to_owned(),
             };
@@ -185,6 +187,17 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
         "  again: cargo xtask test-syscall {} --kernel {kernel} --leg {leg} --abi {abi}",
         run.syscall
     );
+}
+
+fn known_issues(run: &RunRecord, out: &mut String) {
+    let met = run.cells.iter().flat_map(|cell| cell.known.iter().map(move |issue| (cell.id(), issue)));
+    let mut met = met.peekable();
+    if met.peek().is_some() {
+        let _ = writeln!(out, "\nknown issues that were met, and are not held against the cell:");
+    }
+    for (cell, issue) in met {
+        let _ = writeln!(out, "  {:30} {}", cell.to_string(), sanitize(issue.to_string()));
+    }
 }
 
 fn proof(run: &RunRecord, out: &mut String) {

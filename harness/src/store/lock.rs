@@ -17,14 +17,24 @@ pub struct Lock(#[expect(dead_code, reason = "held for its lock")] Option<File>)
 const RETRY: Duration = Duration::from_millis(100);
 
 pub(super) async fn take(path: &Path, ctx: &Ctx, name: &str) -> Result<Lock, StoreError> {
+    take_by(path, ctx, name, File::try_lock).await
+}
+
+/// The same with the call that locks a file.
+pub(super) async fn take_by(
+    path: &Path,
+    ctx: &Ctx,
+    name: &str,
+    try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<Lock, StoreError> {
     let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
     let mut file = open.map_err(StoreError::from_write)?;
     let mut told = false;
     while !broken("lock") {
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                 ctx.events.note(format!(
                     "the cache's file system has no locks: do not share {} between two runs",
                     path.display()
@@ -47,6 +57,11 @@ pub(super) async fn take(path: &Path, ctx: &Ctx, name: &str) -> Result<Lock, Sto
     file.rewind()?;
     write!(file, "process {}", std::process::id()).map_err(StoreError::from_write)?;
     Ok(Lock(Some(file)))
+}
+
+/// Waiting for a file system that will never lock would be waiting for ever.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported && !broken("lockless")
 }
 
 fn holder(file: &mut File) -> String {

@@ -118,3 +118,15 @@ proptest! {
         prop_assert!(notes.borrow()[0].contains("made again"));
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_file_system_without_locks_is_told_and_not_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let (ctx, notes, _switch) = ctx_with_notes();
+    let no = |_: &std::fs::File| Err(std::fs::TryLockError::Error(io::ErrorKind::Unsupported.into()));
+    lock::take_by(&root.path().join("a.lock"), &ctx, "a", no).await.unwrap();
+    assert!(notes.borrow()[0].contains("no locks"), "{notes:?}");
+    // Any other error is one.
+    let no = |_: &std::fs::File| Err(std::fs::TryLockError::Error(io::ErrorKind::PermissionDenied.into()));
+    lock::take_by(&root.path().join("a.lock"), &ctx, "a", no).await.unwrap_err();
+}

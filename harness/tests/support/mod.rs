@@ -250,6 +250,7 @@ pub fn agenda() -> (Plan, Expectation) {
         number: NUMBER,
         table: "syscall_64.tbl".to_owned(),
         runs: roles.iter().map(expected).collect(),
+        known: Vec::new(),
     };
     (plan, expectation)
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::judge::console::Scanner;
-use crate::model::{DoorEntries, Hello};
+use crate::model::{DoorEntries, Hello, Symptom};
 
 const REPORT: &str = "TAP version 13\n1..3\nok 1 copies\nok 2 flags\nok 3 sizes\n";
 const TOTALS: &str = "# Totals: pass:3 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
@@ -74,6 +74,7 @@ fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         number: 463,
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: plan.iter().map(planned).collect(),
+        known: Vec::new(),
     };
     let yes = answer(leg, ["ok"; 3]);
     let mut runs = match leg.is_control() {
@@ -859,4 +860,85 @@ fn every_signal_and_taint_has_a_name() {
     assert_eq!(signal_name(34), "a real-time signal");
     assert_eq!(taint_flags(1 << 9 | 1 << 7), "DW");
     assert_eq!(taint_flags(1 << 18 | 1 << 19), "Nbit 19");
+}
+
+// ---- known issues
+
+fn known(symptom: Symptom) -> KnownIssue {
+    KnownIssue {
+        symptom,
+        syscall: None,
+        leg: None,
+        abi: None,
+        reason: "a fix is on its way".to_owned(),
+        link: "https://example.org/1".to_owned(),
+        expires: "2030-01-01".parse().unwrap(),
+    }
+}
+
+/// Judges a patched cell to which `change` happened and in which `symptom` is known.
+fn judged_knowing(symptom: Symptom, change: impl Fn(&mut Evidence)) -> Judged {
+    let (mut expected, mut seen) = perfect(Leg::Patched, Abi::M32);
+    expected.known = vec![known(symptom)];
+    change(&mut seen);
+    judge(&expected, &seen)
+}
+
+#[test]
+fn what_is_known_is_shown_and_not_held_against_the_cell() {
+    let splat = || Symptom::Splat("WARNING at kernel/xyzzy.c in do_xyzzy".to_owned());
+    let warned = |seen: &mut Evidence| {
+        kernel(seen, WARNING);
+        end(seen, 0).tainted_after = 1 << 9;
+        end(seen, 1).tainted_before = 1 << 9;
+        end(seen, 1).tainted_after = 1 << 9;
+    };
+    let judged = judged_knowing(splat(), warned);
+    assert_eq!((judged.verdict, judged.known.len()), (Verdict::Pass, 1), "{judged:#?}");
+    let case = || Symptom::Case("flags".to_owned());
+    let failed = REPORT.replace("ok 2", "not ok 2");
+    let judged = judged_knowing(case(), |seen| does(seen, 0, &failed, exited(1)));
+    assert_eq!((judged.verdict, judged.known.len()), (Verdict::Pass, 1), "{judged:#?}");
+    assert_eq!(judged.passed(), (2, 3), "the case itself stays what it is");
+    // What is known and does not happen is no match.
+    assert!(judged_knowing(case(), |_| ()).known.is_empty());
+}
+
+#[test]
+fn what_is_known_excuses_nothing_else() {
+    let splat = || Symptom::Splat("WARNING at kernel/xyzzy.c in do_xyzzy".to_owned());
+    let case = || Symptom::Case("flags".to_owned());
+    let failed = REPORT.replace("ok 2", "not ok 2");
+    let kind = |judged: Judged| judged.cause.as_ref().map(Cause::kind).unwrap_or_default();
+    // Another splat, another case, another status, a fatal report, a cell without a report.
+    let other = judged_knowing(splat(), |seen| {
+        kernel(seen, WARNING);
+        kernel(seen, LOCKDEP);
+    });
+    assert_eq!(kind(other), "kernel-fault");
+    let both = judged_knowing(case(), |seen| does(seen, 0, &failed.replace("ok 3", "not ok 3"), exited(1)));
+    assert_eq!(kind(both), "case-failed");
+    let status = judged_knowing(case(), |seen| does(seen, 0, &failed, exited(2)));
+    assert_eq!(kind(status), "exit-status");
+    let lie = judged_knowing(case(), |seen| says(seen, 0, &failed));
+    assert_eq!(kind(lie), "plan-mismatch");
+    let short = judged_knowing(case(), |seen| does(seen, 0, &failed.replace("ok 3 sizes\n", ""), exited(1)));
+    assert_eq!(kind(short), "plan-mismatch");
+    let fatal = Symptom::Splat("BUG: kernel NULL pointer dereference*".to_owned());
+    assert_eq!(kind(judged_knowing(fatal, |seen| kernel(seen, OOPS))), "kernel-fault");
+    let taint = judged_knowing(splat(), |seen| {
+        kernel(seen, WARNING);
+        end(seen, 0).tainted_after = 1 << 7;
+    });
+    assert_eq!(kind(taint), "tainted");
+    // Without its report, a taint is not excused.
+    let silent = judged_knowing(splat(), |seen| end(seen, 0).tainted_after = 1 << 9);
+    assert_eq!(kind(silent), "tainted");
+    let control = {
+        let (mut expected, mut seen) = perfect(Leg::ConfigOff, Abi::M64);
+        expected.known = vec![known(Symptom::Case("number*".to_owned()))];
+        does(&mut seen, 0, &answer(Leg::ConfigOff, ["not ok", "ok", "ok"]), exited(1));
+        judge(&expected, &seen)
+    };
+    assert_eq!(kind(control), "not-absent");
 }

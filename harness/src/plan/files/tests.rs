@@ -78,3 +78,32 @@ fn versions_sort_as_people_count() {
     names.sort_by_key(|name| version_key(name));
     assert_eq!(names, ["linux-6.1", "linux-6.2", "linux-6.12", "linux-next"]);
 }
+
+#[test]
+fn known_issues_are_read_strictly() {
+    let (root, project) = project(KERNEL, SPEC);
+    let name = "linux-6.12".parse().unwrap();
+    assert_eq!(project.known_issues(&name).unwrap(), []);
+    let path = root.path().join("kernels/linux-6.12/known-issues.yaml");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        project.known_issues(&name).map_err(|error| error.to_string())
+    };
+    let good = "- splat: WARNING at kernel/x.c in f\n  reason: r\n  link: l\n  expires: 2026-12-31\n\
+                - case: bigger*\n  abi: m32\n  leg: patched\n  syscall: xyzzy\n  reason: r\n  link: l\n  expires: 2026-12-31\n";
+    let issues = read(good).unwrap();
+    assert_eq!(issues[0].symptom, Symptom::Splat("WARNING at kernel/x.c in f".to_owned()));
+    assert_eq!((issues[1].abi, issues[1].leg), (Some(Abi::M32), Some(Leg::Patched)));
+    for (from, to, word) in [
+        ("expires: 2026-12-31", "expires: soon", "YYYY-MM-DD"),
+        ("  link: l\n", "", "link"),
+        ("abi: m32", "abi: x86", "m32"),
+        ("case: bigger*", "case: '*'", "too short"),
+        ("case: bigger*", "colour: red", "colour"),
+        ("- case: bigger*", "- case: bigger*\n  splat: WARNING", "either"),
+        ("reason: r", "reason: ' '", "empty"),
+    ] {
+        let error = read(&good.replace(from, to)).unwrap_err();
+        assert!(error.contains(word) && error.contains("known-issues.yaml"), "{word}: {error}");
+    }
+}

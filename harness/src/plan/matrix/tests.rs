@@ -109,3 +109,24 @@ fn memory_bounds_the_guests_at_once() {
     let plan = plan(&project, "xyzzy", &selection, &little).unwrap();
     assert_eq!((plan.jobs, plan.notes.len()), (2, 1));
 }
+
+#[test]
+fn an_issue_is_known_until_its_day_and_told_after_it() {
+    let (root, project) = project();
+    let path = root.path().join("kernels/linux-6.12/known-issues.yaml");
+    let entry = "- case: basic\n  reason: r\n  link: l\n  expires: 2026-11-24\n";
+    std::fs::write(path, entry).unwrap();
+    let on = |day: &str| {
+        let selection = Selection { today: Some(day.parse().unwrap()), ..Selection::default() };
+        plan(&project, "xyzzy", &selection, &host()).unwrap()
+    };
+    let before = on("2026-11-24");
+    assert_eq!((before.kernels[0].known.len(), before.notes.len()), (1, 0));
+    let after = on("2026-11-25");
+    assert_eq!(after.kernels[0].known, []);
+    assert!(
+        after.notes[0].contains("no longer excused") && after.notes[0].contains("basic"),
+        "{:?}",
+        after.notes
+    );
+}

@@ -10,7 +10,7 @@ fn case(name: &str, verdict: Verdict, message: Option<&str>) -> CaseResult {
 fn cell(leg: Leg, abi: Abi, cause: Option<Cause>, cases: Vec<CaseResult>) -> CellRecord {
     let id = CellId { kernel: "linux-6.12".parse().unwrap(), leg, abi };
     let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
-    CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases })
+    CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases, known: Vec::new() })
 }
 
 fn run(cells: Vec<CellRecord>) -> RunRecord {
@@ -126,4 +126,22 @@ fn a_record_is_read_back_as_it_was_written() {
     let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(value["cells"][0]["cause"]["kind"], "test-timeout");
     assert_eq!(value["cells"][0]["abi"], "m64");
+}
+
+#[test]
+fn a_known_issue_is_shown_in_the_matrix_and_below_it() {
+    let mut known = cell(Leg::Patched, Abi::M64, None, vec![case("basic", Verdict::Pass, None)]);
+    known.known = vec![crate::model::KnownIssue {
+        symptom: crate::model::Symptom::Splat("WARNING at x.c in f".to_owned()),
+        syscall: None,
+        leg: None,
+        abi: None,
+        reason: "fixed in 6.13".to_owned(),
+        link: "https://example.org/1".to_owned(),
+        expires: "2026-12-31".parse().unwrap(),
+    }];
+    let text = render(&run(vec![known]), Paint::Plain);
+    for word in ["pass 1/1 (known issues)", "WARNING at x.c in f", "fixed in 6.13", "until 2026-12-31"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
 }
