@@ -73,6 +73,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub const CONSOLE_BYTES: u64 = 64 * MIB;
 /// Bytes on the result port of one cell.
 pub const RESULT_BYTES: u64 = 16 * MIB;
+/// How long QEMU's monitor has for an answer: it takes milliseconds, and a hung QEMU none.
+pub const MONITOR_ANSWER: Duration = Duration::from_millis(500);
 /// QMP lines are below 1 KiB; a peer that sends more is not QEMU.
 pub const QMP_LINE_BYTES: usize = 64 * KIB as usize;
 /// Console lines shown under a cell that did not pass.

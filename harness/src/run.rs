@@ -28,7 +28,7 @@ use crate::build::source::{self, Pristine};
 use crate::build::{Trouble, Workshop};
 use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
 use crate::judge::watch::{Deadlines, Evidence};
-use crate::judge::{console, known};
+use crate::judge::{console, known, symbols};
 use crate::limits;
 use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Verdict};
 use crate::plan::files::{Project, Spec};
@@ -353,6 +353,7 @@ impl Conductor<'_> {
                 images = Some(self.images(&mut bench, ready).await?);
             }
             let vmlinux = self.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
+            self.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
             let config = format!("images/{}.{leg}.config", kernel.name);
             fs::write(self.means.out.join(&config), &built.config.text)?;
             if let Some(record) = self.shared.record.borrow_mut().kernels.last_mut() {
@@ -561,6 +562,9 @@ impl WorkOrder {
     }
 }
 
+/// How a kernel's symbols are called beside it.
+const SYMBOLS: &str = "System.map";
+
 /// One cell on its way.
 struct Job {
     shared: Rc<Shared>,
@@ -585,7 +589,13 @@ impl Job {
             Err(error) => Err(error.into()),
         };
         let cell = match ran {
-            Ok(seen) => self.record(&seen, &folder),
+            Ok(mut seen) => {
+                // A name needs the kernel's symbols, and the judge reads no files.
+                let map =
+                    || std::fs::read_to_string(guest.kernel.with_extension(SYMBOLS)).unwrap_or_default();
+                seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
+                self.record(&seen, &folder)
+            }
             Err(error) => {
                 let detail = error.to_string();
                 CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))

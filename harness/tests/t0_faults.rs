@@ -52,9 +52,9 @@ fn sources() -> String {
 
 /// The words that `function` is called with as its first argument.
 fn called_with<'a>(text: &'a str, function: &str) -> BTreeSet<&'a str> {
-    let calls = text.split(&format!("{function}(")).skip(1);
-    let words = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
-    words.collect()
+    let call = format!("{function}(");
+    let calls = text.split(call.as_str()).skip(1);
+    calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()).collect()
 }
 
 #[test]

@@ -168,6 +168,9 @@ fn a_guest_that_falls_silent_in_a_run_hangs() {
     let seen = scene.play();
     assert!(matches!(seen.cause(), Cause::Hang { .. }), "{:#?}", seen.judged);
     assert!(seen.evidence.runs[0].started && seen.evidence.runs[0].end.is_none());
+    // QEMU was asked where it hangs before it was ended.
+    assert_eq!(seen.evidence.instruction, Some(0xffff_ffff_8123_4567));
+    assert!(contains(&scene.log(log::REGISTERS), "RIP="));
     seen.assert_sooner_than(Duration::from_secs(3));
     scene.assert_logged();
 }
@@ -190,8 +193,8 @@ fn what_ignores_quit_and_sigterm_is_killed_in_bounded_time() {
         assert!(matches!(seen.cause(), Cause::BootHang { .. }), "{:#?}", seen.judged);
         let (how, _, _) = seen.evidence.exit.as_ref().unwrap();
         assert!(how.contains("signal 9"), "{how}");
-        // The deadline, the monitor's half second, one grace.
-        let most = SHORT.boot + Duration::from_millis(500) + limits::TERM_GRACE;
+        // The deadline, the monitor's half second, one grace; and the time that it has for an answer.
+        let most = SHORT.boot + Duration::from_millis(500) + limits::TERM_GRACE + limits::MONITOR_ANSWER;
         seen.assert_sooner_than(most + Duration::from_secs(1));
         scene.assert_logged();
     }

@@ -169,8 +169,11 @@ fn a_power_off_without_a_bye_is_early_on_both_boards() {
 #[test]
 fn a_silent_guest_that_halts_is_ended_on_both_boards() {
     for machine in BOARDS {
-        let scene = scene(machine, &code().halt()).deadlines(no_boot_within(Duration::from_secs(1)));
+        let code = code().halt();
+        let scene = scene(machine, &code).deadlines(no_boot_within(Duration::from_secs(1)));
         let seen = scene.play();
+        let at = seen.evidence.instruction.expect("QEMU knows where it is");
+        assert!((u64::from(CODE)..=u64::from(code.here())).contains(&at), "{at:#x}");
         let Cause::BootHang { last_line, .. } = seen.cause() else { panic!("{:#?}", seen.judged) };
         assert_eq!(last_line, "");
         assert_quit(&seen);

@@ -21,10 +21,16 @@ pub fn install(tools: &[Tool]) -> Result<()> {
     let simulated = simulate(&arguments, &packages)?;
     let plan = read_simulation(&simulated);
     if !plan.removed.is_empty() {
+        // Which of them is in the way is asked one by one: a person has to decide about that one alone.
+        let conflicts = |package: &&str| {
+            simulate(&arguments, &[*package]).is_ok_and(|said| !read_simulation(&said).removed.is_empty())
+        };
+        let culprits: Vec<&str> = packages.iter().copied().filter(conflicts).collect();
+        let removed = plan.removed.join(" ");
         bail!(
-            "apt would remove {}: that is for you to decide; install {} by hand",
-            plan.removed.join(", "),
-            packages.join(" ")
+            "nothing was installed: for {} apt would remove {removed}, and that is for you to decide; \
+             after `apt-get remove {removed}`, run this again",
+            if culprits.is_empty() { packages.join(" ") } else { culprits.join(" ") },
         );
     }
     anstream::eprintln!(

@@ -19,7 +19,9 @@ fn main() {
         ("a body that follows a null pointer is an oops", oops_null),
         ("a body that touches user memory directly is caught by SMAP", smap_deref),
         ("a body that warns fails although every case passed", warns),
+        ("a warning that is known does not fail until its day", known_until_its_day),
         ("a body that loops for ever is a hang with the lockup named", loops_forever),
+        ("a body that spins with interrupts off is a hang with its function named", spins_deaf),
         ("a body that sleeps for ever meets the program's deadline", hangs_in_sleep),
         ("a body that cannot be killed is named by the hung task detector", hangs_for_good),
         ("a body that kills init is a panic that says so", kills_init),
@@ -144,6 +146,27 @@ fn oops_null() {
     seeded("oops-null", &[], [("fail", "kernel-fault", "NULL pointer"); 3]);
 }
 
+/// What is wrong is known, up to its day: then it is shown, and not held against the cell.
+fn known_until_its_day() {
+    let (_scratch, project) = project_copy();
+    let known = project.join("kernels/linux-6.12/known-issues.yaml");
+    let patch = format!("{}/kernels/{KERNEL}/mutants/warns.patch", support::checkout());
+    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--abi", "m64", "--format", "json"];
+    let args = [&args[..], &["--extra-patch", &patch, "--project", project.to_str().unwrap()]].concat();
+    let warning = |day: &str| {
+        format!("- splat: WARNING at kernel/xyzzy.c*\n  reason: r\n  link: l\n  expires: {day}\n")
+    };
+    std::fs::write(&known, warning("2100-01-01") + &warning("2100-01-01").replace("splat", "case")).unwrap();
+    let run = xtask(&args);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert_eq!(run.cells()[0]["known"][0]["reason"], "r", "{run}");
+    assert!(run.stdout.contains("not met, fixed perhaps: case"), "{run}");
+    std::fs::write(&known, warning("2026-01-01")).unwrap();
+    let run = xtask(&args);
+    assert_eq!(run.code, Some(1), "{run}");
+    assert!(run.stdout.contains("no longer excused"), "{run}");
+}
+
 fn smap_deref() {
     let run = seeded("smap-deref", &[], [("fail", "kernel-fault", "xyzzy"); 3]);
     for cell in run.cells() {
@@ -162,6 +185,10 @@ fn warns() {
 
 fn loops_forever() {
     seeded("loops-forever", &[], [("fail", "hang", "soft lockup"); 3]);
+}
+
+fn spins_deaf() {
+    seeded("spins-deaf", &[], [("fail", "hang", "sys_xyzzy+")]);
 }
 
 fn hangs_in_sleep() {

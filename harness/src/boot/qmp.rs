@@ -22,6 +22,8 @@ pub enum Said {
     },
     /// The guest's kernel reported a panic by a device made for it.
     GuestPanicked,
+    /// What a command for people had to say.
+    Words(String),
     /// A command was refused.
     Error(String),
 }
@@ -33,6 +35,8 @@ pub enum Command {
     Capabilities,
     /// Let the machine run: it is created stopped.
     Cont,
+    /// Tell the registers, in words for people.
+    Registers,
     /// End QEMU.
     Quit,
 }
@@ -47,6 +51,9 @@ impl Command {
         match self {
             Command::Capabilities => b"{\"execute\":\"qmp_capabilities\"}\r\n",
             Command::Cont => b"{\"execute\":\"cont\"}\r\n",
+            Command::Registers => {
+                b"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info registers\"}}\r\n"
+            }
             Command::Quit => b"{\"execute\":\"quit\"}\r\n",
         }
     }
@@ -91,6 +98,9 @@ fn read_line(line: &[u8]) -> Option<Said> {
         let text = error.get("desc").and_then(Value::as_str).unwrap_or("no description");
         return Some(Said::Error(text.to_owned()));
     }
+    if let Some(words) = value.get("return").and_then(Value::as_str) {
+        return Some(Said::Words(words.to_owned()));
+    }
     match value.get("event")?.as_str()? {
         "SHUTDOWN" => {
             let data = value.get("data");
@@ -102,6 +112,14 @@ fn read_line(line: &[u8]) -> Option<Said> {
         "GUEST_PANICKED" => Some(Said::GuestPanicked),
         _ => None,
     }
+}
+
+/// The instruction pointer in the words of [`Command::Registers`].
+pub fn instruction(words: &str) -> Option<u64> {
+    // EIP in the modes that have only that.
+    let rest = ["RIP=", "EIP="].iter().find_map(|name| words.split(name).nth(1))?;
+    let digits = rest.split(|c: char| !c.is_ascii_hexdigit()).next()?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -129,6 +147,15 @@ mod tests {
         let shutdown = Said::Shutdown { by_guest: true, reason };
         let expected = [Said::Greeting, Said::Error("no".to_owned()), Said::GuestPanicked, shutdown];
         assert_eq!(read(&[DIALOGUE.as_bytes()]), expected);
+    }
+
+    #[test]
+    fn the_instruction_pointer_is_read_from_the_registers() {
+        let line = "{\"return\": \"\\r\\nCPU#0\\r\\nRAX=0000000000000001\\r\\nRIP=ffffffff81234567 RFL=00000046\\r\\n\"}\n";
+        let [Said::Words(words)] = &read(&[line.as_bytes()])[..] else { panic!("no words") };
+        assert_eq!(instruction(words), Some(0xffff_ffff_8123_4567));
+        assert_eq!(instruction("EIP=00100123 EFL=00000046"), Some(0x0010_0123));
+        assert_eq!(instruction("R8 =1"), None);
     }
 
     #[test]

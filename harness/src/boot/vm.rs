@@ -44,6 +44,8 @@ pub mod log {
     pub const QEMU: &str = "qemu.log";
     /// The argument vector.
     pub const ARGV: &str = "argv";
+    /// The registers of a guest that was ended for its silence.
+    pub const REGISTERS: &str = "registers.log";
 }
 
 /// Boots `guest`, has it run `plan`, and returns what was seen. The logs go to `folder`.
@@ -87,9 +89,13 @@ pub async fn run(
         logs,
         request,
         stderr: Tail::new(limits::QEMU_STDERR_BYTES),
+        registers: None,
         ending: false,
     };
     session.listen().await?;
+    if let Some(registers) = &session.registers {
+        fs::write(folder.join(log::REGISTERS), registers)?;
+    }
     Ok(session.watch.into_evidence())
 }
 
@@ -128,6 +134,7 @@ struct Session<'a> {
     logs: Logs,
     request: Vec<u8>,
     stderr: Tail,
+    registers: Option<String>,
     ending: bool,
 }
 
@@ -269,6 +276,7 @@ impl Session<'_> {
                 Said::Shutdown { by_guest, reason } => {
                     action = more_urgent(action, self.step(Event::Shutdown { by_guest, reason }));
                 }
+                Said::Words(words) => self.registers = Some(words),
                 Said::Greeting | Said::GuestPanicked | Said::Error(_) => {}
             }
         }
@@ -294,12 +302,30 @@ impl Session<'_> {
         }
     }
 
+    /// Asks where the guest's processor is; QEMU answers also for one that spins.
+    async fn ask_where(&mut self) {
+        self.command(qmp::Command::Registers).await;
+        let mut answer = vec![0u8; 1 << 14];
+        let until = tokio::time::Instant::now() + limits::MONITOR_ANSWER;
+        while self.registers.is_none() && self.monitor.is_some() {
+            let read = tokio::time::timeout_at(until, read(&mut self.monitor, &mut answer)).await;
+            let Ok(n) = read else { break };
+            self.monitor_bytes(&answer[..n]);
+        }
+        if let Some(address) = self.registers.as_deref().and_then(qmp::instruction) {
+            self.step(Event::At(address));
+        }
+    }
+
     /// Ends QEMU: by its monitor, which works while the guest spins, and then by signals.
     async fn end(&mut self) {
         self.ending = true;
         if let StopLevel::AtOnce(_) = self.ctx.stop.level() {
             self.running.signal(rustix::process::Signal::KILL);
             return;
+        }
+        if self.watch.fell_silent() && !broken("where-it-hung") {
+            self.ask_where().await;
         }
         self.command(qmp::Command::Quit).await;
         let quit = tokio::time::timeout(Duration::from_millis(500), self.running.wait()).await;

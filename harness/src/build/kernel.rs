@@ -83,6 +83,8 @@ pub struct BuiltKernel {
     pub key: Key,
     /// The stripped image with its PVH note.
     pub vmlinux: PathBuf,
+    /// Its `System.map`.
+    pub symbols: PathBuf,
     /// The configuration it was built with.
     pub config: Configured,
 }
@@ -105,6 +107,7 @@ pub async fn build(
     let built = |path: PathBuf, key: Key, config: Configured| BuiltKernel {
         key,
         vmlinux: path.join("vmlinux"),
+        symbols: path.join("System.map"),
         config,
     };
     if let Some(entry) = shop.store.find(shop.ctx, "kernel", &key)? {

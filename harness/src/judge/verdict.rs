@@ -249,7 +249,8 @@ fn faults(seen: &Evidence, causes: &mut Vec<Cause>) {
 }
 
 fn hang(silent: Duration, seen: &Evidence) -> Cause {
-    Cause::Hang { silent_ms: silent.as_millis() as u64, fault: seen.kernel_fault().map(summary) }
+    let (silent_ms, at) = (silent.as_millis() as u64, seen.at.clone());
+    Cause::Hang { silent_ms, at, fault: seen.kernel_fault().map(summary) }
 }
 
 /// Why the harness ended the guest.
@@ -257,6 +258,7 @@ fn aborted(seen: &Evidence, causes: &mut Vec<Cause>) {
     match &seen.abort {
         Some(Abort::Boot { waited }) => causes.push(Cause::BootHang {
             waited_ms: waited.as_millis() as u64,
+            at: seen.at.clone(),
             last_line: seen.last_line.clone(),
         }),
         Some(Abort::Stall { silent }) => {

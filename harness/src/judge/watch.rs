@@ -52,6 +52,8 @@ pub enum Event<'a> {
         /// The last of what QEMU itself complained of.
         stderr: String,
     },
+    /// Where the processor of a guest is that is about to be ended.
+    At(u64),
     /// Nothing but time.
     Tick,
     /// The user wants it to end.
@@ -166,6 +168,10 @@ pub struct Evidence {
     pub exit: Option<(String, bool, String)>,
     /// Why the harness ended it, if it did.
     pub abort: Option<Abort>,
+    /// Where its processor was when it was ended for its silence, if QEMU could say.
+    pub instruction: Option<u64>,
+    /// The same as the name of a function, once somebody has looked it up.
+    pub at: Option<String>,
     /// When QEMU's end was seen.
     pub over_at: Duration,
 }
@@ -262,6 +268,19 @@ impl Watch {
         self.phase == Phase::Over
     }
 
+    /// Whether the guest is ended for its silence, so that it is worth asking where it is.
+    pub fn fell_silent(&self) -> bool {
+        let silent = |abort: &Abort| match abort {
+            Abort::Boot { .. } | Abort::Stall { .. } | Abort::PowerOff { .. } => true,
+            Abort::Overrun { .. }
+            | Abort::Panicked
+            | Abort::TooMuch { .. }
+            | Abort::BadFrames
+            | Abort::Stop(_) => false,
+        };
+        self.evidence.abort.as_ref().is_some_and(silent)
+    }
+
     /// Takes one event.
     pub fn step(&mut self, now: Duration, event: Event<'_>) -> Option<Action> {
         if self.phase == Phase::Over {
@@ -291,6 +310,10 @@ impl Watch {
                 self.evidence.exit = Some((how, success, stderr));
                 self.evidence.over_at = now;
                 self.phase = Phase::Over;
+                None
+            }
+            Event::At(address) => {
+                self.evidence.instruction.get_or_insert(address);
                 None
             }
             Event::Tick => None,

@@ -69,16 +69,20 @@ pub enum Cause {
     #[error("the kernel reported a fault: {0}", fault)]
     KernelFault { fault: FaultSummary },
     #[error(
-        "the guest hung: nothing heard for {silent_ms} ms{}",
+        "the guest hung{}: nothing heard for {silent_ms} ms{}",
+        at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default(),
         fault.as_ref().map(|f| format!("; last kernel fault: {f}")).unwrap_or_default()
     )]
-    Hang { silent_ms: u64, fault: Option<FaultSummary> },
+    Hang { silent_ms: u64, at: Option<String>, fault: Option<FaultSummary> },
     #[error("the guest reset itself instead of going off at its end (triple fault or reboot)")]
     Reset,
     #[error("the kernel powered off or halted before the agent said bye")]
     EarlyPowerOff,
-    #[error("the kernel did not reach its init within {waited_ms} ms; last console line: {last_line:?}")]
-    BootHang { waited_ms: u64, last_line: String },
+    #[error(
+        "the kernel did not reach its init within {waited_ms} ms{}; last console line: {last_line:?}",
+        at.as_ref().map(|at| format!(", it was at {at}")).unwrap_or_default()
+    )]
+    BootHang { waited_ms: u64, at: Option<String>, last_line: String },
     #[error("{failed} of {total} cases failed; first: {first}")]
     CaseFailed { failed: u64, total: u64, first: String },
     #[error("{program} did not end within {deadline_ms} ms")]

@@ -370,7 +370,10 @@ impl Player {
                     continue;
                 }
                 let line = String::from_utf8_lossy(&std::mem::take(&mut heard)).into_owned();
-                if !line.contains("\"quit\"") {
+                if line.contains("info registers") {
+                    let registers = b"{\"return\": \"CPU#0\\r\\nRIP=ffffffff81234567 RFL=00000046\"}\r\n";
+                    monitor.write_all(registers).unwrap();
+                } else if !line.contains("\"quit\"") {
                     monitor.write_all(b"{\"return\": {}}\r\n").unwrap();
                 } else if !stubborn.load(Ordering::Relaxed) {
                     monitor.write_all(b"{\"return\": {}}\r\n").unwrap();
