@@ -68,6 +68,8 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
     let mut found = Inspected::default();
     // Lines of the current hunk still to come: old side, new side.
     let mut left = (0u64, 0u64);
+    // Between `diff --git` and the first line that is none of its header's, as git sees it.
+    let mut in_header = false;
     let lines: Vec<&str> = text.lines().collect();
     for (index, &line) in lines.iter().enumerate() {
         let number = index + 1;
@@ -92,12 +94,16 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
                 }
             }
             found.files.push(file);
+            in_header = true;
             continue;
         }
+        in_header &= HEADER.iter().any(|start| line.starts_with(start));
         let follows =
             |ahead: usize, start: &str| lines.get(index + ahead).is_some_and(|l| l.starts_with(start));
-        // As git tells a header from prose: `---`, `+++` and `@@` on three lines in a row.
+        // As git tells a header from prose: `---`, `+++` and `@@` on three lines in a row, or any
+        // of them after `diff --git`.
         let named = match line.get(..4) {
+            _ if in_header => path_of(line),
             Some("--- ") if !(follows(1, "+++ ") && follows(2, "@@ -")) => None,
             Some("--- ") => {
                 if found.files.last().is_none_or(|file| !file.hunks.is_empty()) {
@@ -147,24 +153,39 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
     if found.files.is_empty() { Err(Refused::Empty) } else { Ok(found) }
 }
 
+/// How the lines of a header start that `diff --git` opens.
+const HEADER: [&str; 15] = [
+    "--- ",
+    "+++ ",
+    "old mode ",
+    "new mode ",
+    "deleted file mode ",
+    "new file mode ",
+    "copy from ",
+    "copy to ",
+    "rename old ",
+    "rename new ",
+    "rename from ",
+    "rename to ",
+    "index ",
+    "similarity index ",
+    "dissimilarity index ",
+];
+
 /// The path that a header line names: `Some(Ok(None))` for /dev/null.
 fn path_of(line: &str) -> Option<Result<Option<String>, String>> {
-    let (rest, prefixed) = ["--- ", "+++ "]
-        .iter()
-        .find_map(|p| line.strip_prefix(p).map(|rest| (rest, true)))
-        .or_else(|| {
-            let bare = ["rename from ", "rename to ", "copy from ", "copy to "];
-            bare.iter().find_map(|p| line.strip_prefix(p).map(|rest| (rest, false)))
-        })?;
-    let rest = rest.split('\t').next().unwrap_or(rest);
-    if prefixed && rest == "/dev/null" {
-        return Some(Ok(None));
+    if let Some(name) = ["--- ", "+++ "].iter().find_map(|start| line.strip_prefix(start)) {
+        // A date may follow.
+        let name = name.split('\t').next().unwrap_or(name);
+        if name == "/dev/null" {
+            return Some(Ok(None));
+        }
+        let path = name.strip_prefix("a/").or_else(|| name.strip_prefix("b/")).unwrap_or("");
+        return Some(inside(path).map(Some).ok_or_else(|| shorten(name)));
     }
-    let path = match prefixed {
-        true => rest.strip_prefix("a/").or_else(|| rest.strip_prefix("b/")).unwrap_or(""),
-        false => rest,
-    };
-    Some(inside(path).map(Some).ok_or_else(|| shorten(rest)))
+    let moves = ["rename from ", "rename to ", "rename old ", "rename new ", "copy from ", "copy to "];
+    let path = moves.iter().find_map(|start| line.strip_prefix(start))?;
+    Some(inside(path).map(Some).ok_or_else(|| shorten(path)))
 }
 
 /// A path that stays in the tree. A quoted name holds what no kernel path does; `.git` is nobody's
@@ -220,7 +241,11 @@ mod tests {
             let error = inspect(&file(&format!("new file mode {mode}\n+++ b/x"))).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         }
-        assert!(inspect("diff --git a/x b/x\nrename from ../x\nrename to y\n").is_err());
+        for kind in ["rename from", "rename to", "rename old", "rename new", "copy from", "copy to"] {
+            for path in ["../x", "/x", "x\ty", "y/.git/z"] {
+                assert!(inspect(&format!("diff --git a/x b/x\n{kind} {path}\n")).is_err(), "{kind} {path}");
+            }
+        }
         assert!(matches!(inspect(&file("--- a/x\nGIT binary patch")), Err(Refused::Binary { .. })));
         assert_eq!(inspect("hello\n"), Err(Refused::Empty));
         assert_eq!(inspect(""), Err(Refused::Empty));
@@ -228,6 +253,16 @@ mod tests {
         let cut = &GOOD[..GOOD.find(" c\n").unwrap()];
         assert!(matches!(inspect(cut), Err(Refused::Truncated { .. })));
         assert!(inspect("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -x +1 @@\n").is_err());
+    }
+
+    /// git believes the names of a header that `diff --git` opens, hunk or no hunk.
+    #[test]
+    fn a_header_without_a_hunk_names_files_too() {
+        let found = inspect("diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/y\n").unwrap();
+        assert_eq!(found.paths().collect::<Vec<_>>(), ["x", "y"]);
+        assert!(inspect("diff --git a/x b/x\n--- a/x\n+++ b/../y\n").is_err());
+        // Prose is still prose.
+        assert!(inspect("diff --git a/x b/x\nnew file mode 100644\n-- \n--- \n+++ that was it\n").is_ok());
     }
 
     proptest! {
