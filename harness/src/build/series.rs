@@ -142,16 +142,20 @@ async fn apply_in_order(
 }
 
 fn copy_in(pristine: &Pristine, tree: &Path, file: &str) -> Result<(), Trouble> {
+    let refuse = |detail: String| Err(Cause::PatchFailed { detail }.into());
     let (from, to) = (pristine.path.join(file), tree.join(file));
+    // A link in the tree may lead anywhere. git would refuse to go through one, but the copies that
+    // it is given have none.
+    let folders = Path::new(file).ancestors().skip(1);
+    if let Some(link) = folders.filter(|folder| pristine.path.join(folder).is_symlink()).last() {
+        return refuse(format!("{file} is beyond a symbolic link of this tree, {}", link.display()));
+    }
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
     match std::fs::symlink_metadata(&from) {
         Ok(meta) if meta.is_file() => fs::copy(&from, &to).map(|_| ()).map_err(Trouble::from),
-        Ok(_) => {
-            let detail = format!("{file} is not a plain file in this tree");
-            Err(Cause::PatchFailed { detail }.into())
-        }
+        Ok(_) => refuse(format!("{file} is not a plain file in this tree")),
         // A file that the patch creates, or one that it misses: git says which.
         Err(_) => Ok(()),
     }
@@ -190,3 +194,6 @@ fn explain(stderr: &str, inspected: &Inspected, applied_already: bool) -> String
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,8 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
     let mut left = (0u64, 0u64);
     // Between `diff --git` and the first line that is none of its header's, as git sees it.
     let mut in_header = false;
+    // What the header has said so far: git takes /dev/null for a name like any other unless so.
+    let (mut is_new, mut is_deleted) = (false, false);
     let lines: Vec<&str> = text.lines().collect();
     for (index, &line) in lines.iter().enumerate() {
         let number = index + 1;
@@ -95,14 +97,19 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
             }
             found.files.push(file);
             in_header = true;
+            (is_new, is_deleted) = (false, false);
             continue;
         }
+        is_new |= line.starts_with("new file mode ");
+        is_deleted |= line.starts_with("deleted file mode ");
         in_header &= HEADER.iter().any(|start| line.starts_with(start));
         let follows =
             |ahead: usize, start: &str| lines.get(index + ahead).is_some_and(|l| l.starts_with(start));
         // As git tells a header from prose: `---`, `+++` and `@@` on three lines in a row, or any
         // of them after `diff --git`.
         let named = match line.get(..4) {
+            Some("--- ") if in_header && !is_new => path_of(line).map(no_null),
+            Some("+++ ") if in_header && !is_deleted => path_of(line).map(no_null),
             _ if in_header => path_of(line),
             Some("--- ") if !(follows(1, "+++ ") && follows(2, "@@ -")) => None,
             Some("--- ") => {
@@ -188,6 +195,11 @@ fn path_of(line: &str) -> Option<Result<Option<String>, String>> {
     Some(inside(path).map(Some).ok_or_else(|| shorten(path)))
 }
 
+/// The path of a header line that must have one.
+fn no_null(path: Result<Option<String>, String>) -> Result<Option<String>, String> {
+    path.and_then(|path| path.ok_or_else(|| "/dev/null".to_owned()).map(Some))
+}
+
 /// A path that stays in the tree. A quoted name holds what no kernel path does; `.git` is nobody's
 /// to write.
 fn inside(path: &str) -> Option<String> {
@@ -234,8 +246,8 @@ mod tests {
     fn what_leaves_the_tree_or_is_no_plain_file_is_refused() {
         let file = |header: &str| format!("diff --git a/x b/x\n{header}\n@@ -0,0 +1 @@\n+x\n");
         for path in ["/etc/passwd", "b/../../etc/passwd", "b/.git/config", "b/a/.GIT/x", "\"b/a\\n\"", "b/"] {
-            let text = file(&format!("--- /dev/null\n+++ {path}"));
-            assert!(matches!(inspect(&text), Err(Refused::Path { line: 3, .. })), "{path}");
+            let text = file(&format!("new file mode 100644\n--- /dev/null\n+++ {path}"));
+            assert!(matches!(inspect(&text), Err(Refused::Path { line: 4, .. })), "{path}");
         }
         for (mode, word) in [("120000", "link"), ("160000", "submodule"), ("4", "unknown")] {
             let error = inspect(&file(&format!("new file mode {mode}\n+++ b/x"))).unwrap_err();
@@ -261,6 +273,9 @@ mod tests {
         let found = inspect("diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/y\n").unwrap();
         assert_eq!(found.paths().collect::<Vec<_>>(), ["x", "y"]);
         assert!(inspect("diff --git a/x b/x\n--- a/x\n+++ b/../y\n").is_err());
+        for null in ["--- /dev/null\n+++ b/x", "--- a/x\n+++ /dev/null"] {
+            assert!(inspect(&format!("diff --git a/x b/x\n{null}\n@@ -1 +1 @@\n-a\n+b\n")).is_err());
+        }
         // Prose is still prose.
         assert!(inspect("diff --git a/x b/x\nnew file mode 100644\n-- \n--- \n+++ that was it\n").is_ok());
     }
