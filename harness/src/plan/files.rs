@@ -204,6 +204,9 @@ impl Project {
             if !fragment.is_file() {
                 return Err(wrong(format!("`configs` names `{config}`, but there is no configs/{config}")));
             }
+            if !stays(&fragment, &self.root) {
+                return Err(wrong(format!("`configs` names `{config}`, a link that leaves the project")));
+            }
             fragments.push(fragment);
         }
         Ok(Kernel { name: name.clone(), source, fragments, command_line: file.command_line })
@@ -244,12 +247,18 @@ impl Project {
     /// Reads the spec of a syscall on a kernel.
     pub fn spec(&self, kernel: &KernelName, syscall: &SyscallName) -> Result<Spec, InputError> {
         let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
-        spec_in(&folder, syscall)
+        spec_in(&self.root, &folder, syscall)
     }
 }
 
+/// Whether a file lies below `root` once all links on the way are followed.
+fn stays(file: &Path, root: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(file).zip(real(root)).is_some_and(|(file, root)| file.starts_with(root))
+}
+
 /// Reads the spec in a folder that also holds the patches.
-fn spec_in(folder: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
+fn spec_in(root: &Path, folder: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
     let path = folder.join("spec.yaml");
     let file: SpecFile = load(&path)?;
     let wrong = |what: String| InputError::Content { path: path.clone(), what };
@@ -275,6 +284,9 @@ fn spec_in(folder: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
     }
     if let Some(missing) = named.iter().find(|name| !folder.join(name).is_file()) {
         return Err(wrong(format!("it names {missing}, but there is no such file beside it")));
+    }
+    if let Some(away) = named.iter().find(|name| !stays(&folder.join(name), root)) {
+        return Err(wrong(format!("it names {away}, a link that leaves the project")));
     }
     let numbers = Abi::ALL.map(|abi| (abi, *file.numbers.get(&abi).unwrap_or(&file.number)));
     if let Some((abi, number)) = numbers.iter().find(|(_, number)| *number == 0 || *number > 0xffff) {

@@ -4,6 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 
 use crate::broken::broken;
@@ -28,8 +30,18 @@ pub enum InputError {
 /// Reads a text file of bounded size.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, InputError> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(InputError::Read)?;
     let limit = if broken("input-size") { u64::MAX - 1 } else { limit };
+    // Without waiting for the other end, should it be a pipe.
+    let nonblock = OFlags::NONBLOCK.bits() as i32;
+    let file =
+        fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(InputError::Read)?;
+    let meta = file.metadata().map_err(InputError::Read)?;
+    if !meta.is_file() {
+        return Err(InputError::Content { path: path.to_owned(), what: "not a plain file".to_owned() });
+    }
+    if meta.len() > limit {
+        return Err(InputError::TooLarge { path: path.to_owned(), limit });
+    }
     file.take(limit + 1).read_to_end(&mut bytes).map_err(InputError::Read)?;
     if bytes.len() as u64 > limit {
         return Err(InputError::TooLarge { path: path.to_owned(), limit });
@@ -49,7 +61,22 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, I
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         // The first line is the message; what follows is a rendered excerpt of the file.
         let what = error.without_snippet().to_string();
-        let what = what.lines().next().unwrap_or_default().to_owned();
+        let what = escape(what.lines().next().unwrap_or_default());
         InputError::Yaml { path: path.to_owned(), line, column, what }
     })
+}
+
+/// Characters of a parser's complaint that are kept: it quotes the file, be it a single word.
+const COMPLAINT_CHARS: usize = 1000;
+
+/// A text that quotes a file, on its way to a terminal.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars().take(COMPLAINT_CHARS) {
+        match c {
+            '"' | '\'' | '\\' => escaped.push(c),
+            c => escaped.extend(c.escape_debug()),
+        }
+    }
+    escaped
 }

@@ -73,6 +73,102 @@ fn a_file_that_nobody_wrote_is_refused_without_being_read_whole() {
 }
 
 #[test]
+fn what_yaml_can_do_beyond_plain_values_is_refused_in_one_line() {
+    let deep = format!("configs: {}{}\n", "[".repeat(5000), "]".repeat(5000));
+    let anchors = format!("a: &a {{kernel: linux-6.12}}\n<<: *a\n{KERNEL}");
+    for (name, text) in [
+        ("deep nesting", deep),
+        ("a merge", anchors),
+        ("two documents", format!("{KERNEL}---\n{KERNEL}")),
+        ("a tab for blanks", KERNEL.replace("  debian", "\tdebian")),
+        ("a key that is none", format!("? [a, b]\n: c\n{KERNEL}")),
+        ("an escape in a key", format!("{KERNEL}\"\\e[2J\\u202e\": 1\n")),
+        ("an escape in a value", KERNEL.replace("base.config", "\"\\e[2J\\u202e\"")),
+        ("a NUL", KERNEL.replace("base.config", "\"a\\0\"")),
+        ("a long key", format!("{KERNEL}{}: 1\n", "k".repeat(100_000))),
+        ("a word with a blank", format!("{KERNEL}command_line: [a b]\n")),
+        ("a word with a quote", format!("{KERNEL}command_line: ['a\"b']\n")),
+        ("a word with a newline", format!("{KERNEL}command_line: [\"a\\nb\"]\n")),
+        ("a word with a comma", format!("{KERNEL}command_line: ['a,b']\n")),
+        ("a word that is none", format!("{KERNEL}command_line: ['']\n")),
+        (
+            "an option for git",
+            KERNEL.replace("debian: linux-source-6.12", "git: {repository: --x, revision: v1}"),
+        ),
+        ("nothing", String::new()),
+    ] {
+        let (root, project) = project(&text, SPEC);
+        let error = project.kernel(&"linux-6.12".parse().unwrap()).expect_err(name).to_string();
+        let error = error.replace(&root.path().display().to_string(), "");
+        assert_eq!(error.lines().count(), 1, "{name}: {error}");
+        assert!(error.len() < 2000 && error.chars().all(|c| (' '..='~').contains(&c)), "{name}: {error}");
+    }
+    // What editors do to a file is no mistake, and a tag is nothing but a remark.
+    let tagged = KERNEL.replace("[base", "!!python/object:os.system [base");
+    for text in [format!("\u{feff}{KERNEL}"), KERNEL.replace('\n', "\r\n"), tagged] {
+        let (_root, project) = project(&text, SPEC);
+        project.kernel(&"linux-6.12".parse().unwrap()).unwrap();
+    }
+}
+
+/// Where a file should be may be anything else, and none of it is waited for.
+#[test]
+fn what_is_named_is_a_plain_file_of_the_project() {
+    use std::os::unix::fs::symlink;
+    let (root, project) = project(KERNEL, SPEC);
+    let (kernel, syscall) = ("linux-6.12".parse().unwrap(), "xyzzy".parse().unwrap());
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    let patch = root.path().join("kernels/linux-6.12/xyzzy/0001-a.patch");
+    let config = root.path().join("configs/base.config");
+    let fifo = |path: &Path| {
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    let put = |path: &Path, kind: &str| {
+        fs::remove_file(path).or_else(|_| fs::remove_dir(path)).unwrap();
+        match kind {
+            "folder" => fs::create_dir(path).unwrap(),
+            "pipe" => fifo(path),
+            "device" => symlink("/dev/zero", path).unwrap(),
+            "away" => symlink(outside.path(), path).unwrap(),
+            "upwards" => symlink("../../../../../../../../etc/passwd", path).unwrap(),
+            "loop" => symlink(path, path).unwrap(),
+            _ => fs::write(path, "").unwrap(),
+        }
+    };
+    for kind in ["folder", "pipe", "device", "away", "upwards", "loop"] {
+        put(&patch, kind);
+        let error = project.spec(&kernel, &syscall).expect_err(kind).to_string();
+        assert!(error.contains("it names 0001-a.patch, "), "{kind}: {error}");
+        put(&config, kind);
+        let error = project.kernel(&kernel).expect_err(kind).to_string();
+        assert!(error.contains("`configs` names `base.config`, "), "{kind}: {error}");
+        // Were it put there just now, it would still not be read for ever.
+        if kind != "away" && kind != "upwards" {
+            read_patch(&patch).expect_err(kind);
+        }
+    }
+    let inside = root.path().join("kernels/shared.patch");
+    fs::write(&inside, "").unwrap();
+    fs::remove_file(&patch).unwrap();
+    symlink("../../shared.patch", &patch).unwrap();
+    project.spec(&kernel, &syscall).unwrap();
+    let yaml = root.path().join("kernels/linux-6.12/kernel.yaml");
+    put(&yaml, "pipe");
+    assert!(project.kernel(&kernel).unwrap_err().to_string().contains("not a plain file"));
+}
+
+#[test]
+fn a_huge_file_is_refused_by_its_size() {
+    let (root, project) = project(KERNEL, SPEC);
+    let yaml = fs::File::create(root.path().join("kernels/linux-6.12/kernel.yaml")).unwrap();
+    // No block of it is on the disk; reading it would take a while all the same.
+    yaml.set_len(1 << 40).unwrap();
+    let error = project.kernel(&"linux-6.12".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("larger than"), "{error}");
+}
+
+#[test]
 fn versions_sort_as_people_count() {
     let mut names = ["linux-6.12", "linux-6.2", "linux-6.1", "linux-next"];
     names.sort_by_key(|name| version_key(name));
