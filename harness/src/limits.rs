@@ -20,6 +20,11 @@ pub const TREE_FILE_BYTES: u64 = 8 * MIB;
 /// hard links that a file system may copy, under 1 GB of objects.
 pub const DISK_FREE_BYTES: u64 = 5 * 1024 * MIB;
 
+/// What a source archive may unpack to: four times a kernel's 1.7 GB. A bomb has a thousand times.
+pub const UNPACKED_BYTES: u64 = 8 * 1024 * MIB;
+/// Files of a source archive: a kernel has 90 000.
+pub const UNPACKED_FILES: u64 = 1_000_000;
+
 /// From SIGTERM to SIGKILL for a child that is to end: make removes its half-made target in this
 /// time, QEMU needs a few milliseconds.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);

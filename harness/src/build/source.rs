@@ -4,12 +4,14 @@
 //! never written to. A digest over names, sizes and times says before each use whether somebody
 //! did write to it; then it is made again, said aloud.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
 
 use super::{StageTimer, Trouble, Workshop, cached, check_disk};
@@ -98,42 +100,90 @@ fn archive_id(shop: &Workshop<'_>, archive: &Path, sha256: Option<&str>) -> Resu
 }
 
 async fn unpack(shop: &Workshop<'_>, kernel: &Kernel, id: Hash, archive: &Path) -> Result<Pristine, Trouble> {
-    let extract = async |into: &Path| -> Result<(), Trouble> {
-        let mut files = 0u64;
-        let mut told = std::time::Instant::now();
-        // tar strips a leading `/`, refuses `..`, and makes links last, so that nothing is
-        // written through one.
-        let ended = Cmd::new("tar")
-            .args(["--extract", "--verbose", "--strip-components=1", "--no-same-owner"])
-            .arg("--file")
-            .arg(archive)
-            .arg("--directory")
-            .arg(into)
-            .deadline(limits::UNPACK_DEADLINE);
-        let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
-        let status = ended
-            .stream(shop.ctx, |stream, bytes| match stream {
-                Stream::Out => {
-                    files += bytes.iter().filter(|&&b| b == b'\n').count() as u64;
-                    if told.elapsed() >= limits::PROGRESS_EVERY {
-                        told = std::time::Instant::now();
-                        shop.ctx.events.send(RunEvent::StageProgress {
-                            stage: Stage::Unpack,
-                            what: kernel.name.to_string(),
-                            progress: Progress { done: files, total: None },
-                        });
-                    }
-                }
-                Stream::Err => words.push(bytes),
-            })
-            .await?;
-        if !status.success() {
-            let detail = format!("{} does not unpack: {}", archive.display(), words.text().trim());
-            return Err(Cause::Source { detail }.into());
-        }
-        Ok(())
+    let extract = async |into: &Path| {
+        let most = (limits::UNPACKED_BYTES, limits::UNPACKED_FILES);
+        extract_bounded(shop, kernel, archive, into, most).await
     };
     make_tree(shop, kernel, id, extract).await
+}
+
+/// tar tells of each so many records of 10 KiB that it has read, decompressed.
+const CHECKPOINT_RECORDS: u64 = 1024;
+
+/// Unpacks an archive that somebody else made, up to so many bytes and files.
+async fn extract_bounded(
+    shop: &Workshop<'_>,
+    kernel: &Kernel,
+    archive: &Path,
+    into: &Path,
+    (most_bytes, most_files): (u64, u64),
+) -> Result<(), Trouble> {
+    let wrong = |what: String| {
+        let detail = format!("{} {what}", archive.display());
+        Trouble::from(Cause::Source { detail })
+    };
+    let (files, bytes) = (Cell::new(0u64), Cell::new(0u64));
+    let mut told = std::time::Instant::now();
+    // tar strips a leading `/`, refuses `..`, and makes links last, so that nothing is
+    // written through one.
+    let tar = Cmd::new("tar")
+        .args(["--extract", "--verbose", "--strip-components=1", "--no-same-owner", "--no-same-permissions"])
+        .arg(format!("--checkpoint={CHECKPOINT_RECORDS}"))
+        .arg("--checkpoint-action=echo=unpacked")
+        .arg("--file")
+        .arg(archive)
+        .arg("--directory")
+        .arg(into)
+        .deadline(limits::UNPACK_DEADLINE);
+    let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
+    let mut line = Vec::new();
+    let ended = tar.stream(shop.ctx, |stream, said| match stream {
+        Stream::Out => {
+            files.set(files.get() + said.iter().filter(|&&b| b == b'\n').count() as u64);
+            if told.elapsed() >= limits::PROGRESS_EVERY {
+                told = std::time::Instant::now();
+                shop.ctx.events.send(RunEvent::StageProgress {
+                    stage: Stage::Unpack,
+                    what: kernel.name.to_string(),
+                    progress: Progress { done: files.get(), total: None },
+                });
+            }
+        }
+        Stream::Err => {
+            for part in said.split_inclusive(|&b| b == b'\n') {
+                line.extend_from_slice(part);
+                if line.ends_with(b": unpacked\n") {
+                    bytes.set(bytes.get() + CHECKPOINT_RECORDS * 10 * 1024);
+                } else if line.ends_with(b"\n") {
+                    words.push(&line);
+                } else {
+                    continue;
+                }
+                line.clear();
+            }
+        }
+    });
+    let too_much = || bytes.get() > most_bytes || files.get() > most_files;
+    let stop = async {
+        while !too_much() {
+            tokio::time::sleep(limits::PROGRESS_EVERY).await;
+        }
+    };
+    // What is dropped here in mid-way is ended with its group.
+    let status = tokio::select! {
+        status = ended => Some(status?),
+        () = stop => None,
+    };
+    let Some(status) = status.filter(|_| !too_much()) else {
+        let mib = most_bytes >> 20;
+        return Err(wrong(format!(
+            "unpacks to more than {mib} MiB or {most_files} files: no kernel has that"
+        )));
+    };
+    if !status.success() {
+        return Err(wrong(format!("does not unpack: {}", words.text().trim())));
+    }
+    Ok(())
 }
 
 async fn copy_folder(shop: &Workshop<'_>, kernel: &Kernel, from: &Path) -> Result<Pristine, Trouble> {
@@ -246,7 +296,12 @@ async fn make_tree(
         let detail = format!("what {what} unpacks to is not a kernel tree: it has no Kbuild at its top");
         return Err(Cause::Source { detail }.into());
     }
-    fs::write(scratch.path().join("digest"), TreeFacts::read(&tree).await?.digest())?;
+    let facts = TreeFacts::read(&tree).await?;
+    if let Some(odd) = facts.odd() {
+        let detail = format!("{} in the source of {what} is neither file, folder nor link", odd.display());
+        return Err(Cause::Source { detail }.into());
+    }
+    fs::write(scratch.path().join("digest"), facts.digest())?;
     if let Some(parent) = place.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -338,6 +393,13 @@ impl TreeFacts {
         all.find(|path| self.0.get(*path) != other.0.get(*path)).map(PathBuf::as_path)
     }
 
+    /// The first device, pipe or socket: no kernel has one, and whoever reads it may wait for ever.
+    fn odd(&self) -> Option<&Path> {
+        let kind = |facts: &[i64; 4]| FileType::from_raw_mode(facts[0] as u32);
+        let plain = |facts| matches!(kind(facts), FileType::RegularFile | FileType::Symlink);
+        self.0.iter().find(|(_, facts)| !plain(facts)).map(|(path, _)| path.as_path())
+    }
+
     /// One hash over all of them.
     fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -351,3 +413,6 @@ impl TreeFacts {
         hasher.finalize().to_hex().to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;
