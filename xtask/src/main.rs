@@ -16,6 +16,7 @@ mod test_syscall;
 use std::process::ExitCode;
 
 use clap::Parser;
+use harness::judge::console::sanitize_lines;
 
 fn main() -> ExitCode {
     // Started by ourselves, to clean up if we are killed: see harness::process::guard.
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
             let exit = error.downcast_ref::<cli::Exit>().copied();
             // An exit code that travels with an error is not a part of its words.
             let words = error.chain().skip(usize::from(exit.is_some())).map(ToString::to_string);
-            anstream::eprintln!("error: {}", words.collect::<Vec<_>>().join(": "));
+            let words = sanitize_lines(&words.collect::<Vec<_>>().join(": "));
+            anstream::eprintln!("error: {words}");
             exit.unwrap_or(cli::Exit::Usage).into()
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use harness::judge::console::sanitize_lines;
 use harness::model::{CellId, Events, RunEvent, Stage, Verdict};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -104,6 +105,8 @@ impl Screen {
     }
 
     fn line(&self, text: &str) {
+        // A verdict's reason, a path or a note may quote what a guest or a file says.
+        let text = sanitize_lines(text);
         match &self.bars {
             // Above the bars, which are drawn again below it.
             Some(bars) => {

@@ -31,7 +31,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use text::{sanitize, tail};
+pub use text::{sanitize, sanitize_lines, tail};
 
 use derive::{body_frame, cpu_line_task, header_frame, header_task, is_user_address, matches, title};
 use message::Message;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
 use super::record::{CellRecord, RunRecord, State};
-use crate::judge::console::sanitize;
+use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::divergence::{Divergence, divergences};
 use crate::model::{Abi, CaseResult, KernelName, Leg, Verdict};
 
@@ -175,7 +175,7 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
     if !cell.console_tail.is_empty() {
         let _ = writeln!(out, "  the console's last lines:");
         for line in &cell.console_tail {
-            let _ = writeln!(out, "    | {line}");
+            let _ = writeln!(out, "    | {}", sanitize(line));
         }
     }
     if !cell.logs.is_empty() {
@@ -247,7 +247,7 @@ fn short(message: &str) -> String {
 
 /// Escapes a text of several lines and sets its further lines in.
 fn indent(text: &str) -> String {
-    text.lines().map(sanitize).collect::<Vec<_>>().join("\n    ")
+    sanitize_lines(text).replace('\n', "\n    ")
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ pub fn sanitize(bytes: impl AsRef<[u8]>) -> String {
     out
 }
 
+/// A text of several lines, each [sanitised](sanitize).
+pub fn sanitize_lines(text: &str) -> String {
+    text.lines().map(sanitize).collect::<Vec<_>>().join("\n")
+}
+
 /// C1 controls, line separators, bidirectional controls, zero-width characters, tags.
 fn is_unseen(c: char) -> bool {
     matches!(c,
