@@ -156,6 +156,54 @@ mod tests {
         assert!("FOO".parse::<OptionName>().is_err());
     }
 
+    /// What somebody could mean to become an option, a path, a line or a command.
+    #[test]
+    fn no_type_of_name_takes_what_is_syntax_somewhere() {
+        let long = "a".repeat(1000);
+        for bad in [
+            "a,file=/etc/x",
+            "a,,b",
+            "-x",
+            "--",
+            "$(id)",
+            "`id`",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "a\r",
+            "a\0b",
+            "",
+            " ",
+            "..",
+            ".",
+            "a/../b",
+            "/etc/x",
+            "a;b",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a<b",
+            "a*",
+            "a?",
+            "'a'",
+            "\"a\"",
+            "a\\b",
+            "é",
+            "а",
+            "\u{202e}a",
+            "a\u{200b}",
+            "\u{1b}[31m",
+            "\u{7f}",
+            &long,
+        ] {
+            assert!(bad.parse::<SyscallName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<KernelName>().is_err(), "{bad:?}");
+            assert!(format!("CONFIG_{bad}").parse::<OptionName>().is_err(), "{bad:?}");
+            // A comma means nothing in a path.
+            assert!(bad.parse::<RelPath>().is_err() || bad.contains(','), "{bad:?}");
+        }
+    }
+
     #[test]
     fn a_refused_name_is_echoed_escaped_and_short() {
         let long = format!("\u{1b}[31m{}", "x".repeat(10_000));
