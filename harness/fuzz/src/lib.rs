@@ -277,6 +277,7 @@ pub fn frames(bytes: &[u8]) {
         number: 463,
         table: "t.tbl".to_owned(),
         runs: vec![run(Role::Judged), run(Role::Traced)],
+        known: Vec::new(),
     };
     let judged = judge(&expected, &evidence);
     assert_eq!(judged.verdict == Verdict::Pass, judged.cause.is_none());

@@ -130,3 +130,15 @@ async fn an_archive_of_more_than_a_kernel_is_stopped_on_its_way() {
         }
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_archive_with_another_sum_is_refused_before_it_is_unpacked() {
+    let bench = Bench::new();
+    let archive = bench.root.path().join("k.tar");
+    fs::write(&archive, [member("k/Kbuild", b'0', "", b""), vec![0; 1024]].concat()).unwrap();
+    let mut kernel = bench.kernel(&archive);
+    kernel.source = Source::Tarball { path: archive, sha256: "0".repeat(64) };
+    let refused = pristine(&bench.shop(), &kernel).await.unwrap_err().to_string();
+    assert!(refused.contains("has the SHA-256") && refused.contains("kernel.yaml says 000"), "{refused}");
+    assert!(!bench.store.place("source", "x").parent().unwrap().exists());
+}
