@@ -16,6 +16,9 @@ pub const PATCH_BYTES: u64 = 10 * MIB;
 pub const SERIES_PATCHES: usize = 512;
 /// A syscall table or Kconfig file of a kernel tree: the largest is about 100 KiB.
 pub const TREE_FILE_BYTES: u64 = 8 * MIB;
+/// A log that `ktap` reads: it is held in memory, and the longest that CI systems keep is shorter.
+/// A longer one is refused, not cut.
+pub const KTAP_LOG_BYTES: u64 = 256 * MIB;
 /// Free disk that a kernel needs before it is unpacked and built: 1.7 GB of source, the same in
 /// hard links that a file system may copy, under 1 GB of objects.
 pub const DISK_FREE_BYTES: u64 = 5 * 1024 * MIB;

@@ -19,21 +19,29 @@
 //! - Unknown lines never change a status. They are kept as the message of the next case, since
 //!   diagnostics stand before the result, or of the last one where none follows.
 //!
-//! Absent on purpose: YAML blocks of TAP 13 (unknown lines here) and KTAP 2, which is a proposal.
+//! [`read_log`] reads what anybody's test wrote anywhere: console prefixes, several reports, kernel
+//! lines in the middle. It stands on the same parser; [`log`] says what it accepts beyond a cell.
+//!
+//! Absent on purpose: YAML blocks of TAP 13 (unknown lines in a cell; [`log`] knows them) and
+//! KTAP 2, which is a proposal.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 
 use serde::Serialize;
 
+mod leaves;
 mod line;
+pub mod log;
+#[cfg(test)]
+mod log_tests;
 mod notes;
+mod prefix;
 mod problem;
 #[cfg(test)]
 mod tests;
 
+pub use leaves::{Counts, Leaf};
+pub use log::{Log, read_log};
 pub use problem::{Problem, ProblemKind};
 
 use line::{Line, Totals};
@@ -143,17 +151,13 @@ pub struct Case {
     pub name: String,
     /// What the line says.
     pub status: Status,
+    /// 1-based line of the stream; of a parent whose line never came, where that was noticed.
+    pub line: u64,
     /// What followed `#` on the line, then the diagnostics that belong to it, lines joined by
     /// `\n`. Bounded by [`Limits`]; may hold control characters.
     pub message: Option<String>,
     /// Subtests.
     pub cases: Vec<Case>,
-}
-
-impl Case {
-    fn any(&self, of: &impl Fn(Status) -> bool) -> bool {
-        self.cases.iter().any(|case| of(case.status) || case.any(of))
-    }
 }
 
 /// What a program reported.
@@ -173,80 +177,7 @@ pub struct Report {
     pub bail: Option<String>,
 }
 
-/// A case without subtests, or a parent whose own status its subtests do not explain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaf<'a> {
-    /// The names from the outermost case down, joined by `/`, made unique by ` (2)`, ` (3)` ….
-    /// A case without a name is called `case N` by its place in the list.
-    pub name: String,
-    /// The case.
-    pub case: &'a Case,
-}
-
-/// Leaves per status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "one field per status; Status documents them")]
-pub struct Counts {
-    pub ok: usize,
-    pub not_ok: usize,
-    pub skip: usize,
-    pub todo: usize,
-    pub xfail: usize,
-    pub xpass: usize,
-    pub timeout: usize,
-    pub error: usize,
-    pub missing: usize,
-}
-
-impl Counts {
-    /// All leaves.
-    pub fn total(&self) -> usize {
-        self.ok + self.skip + self.todo + self.xfail + self.bad()
-    }
-
-    /// The leaves for which [`Status::is_bad`] holds.
-    pub fn bad(&self) -> usize {
-        self.not_ok + self.xpass + self.timeout + self.error + self.missing
-    }
-
-    fn add(&mut self, status: Status) {
-        let field = match status {
-            Status::Ok => &mut self.ok,
-            Status::NotOk => &mut self.not_ok,
-            Status::Skip => &mut self.skip,
-            Status::Todo => &mut self.todo,
-            Status::Xfail => &mut self.xfail,
-            Status::Xpass => &mut self.xpass,
-            Status::Timeout => &mut self.timeout,
-            Status::Error => &mut self.error,
-            Status::Missing => &mut self.missing,
-        };
-        *field += 1;
-    }
-}
-
 impl Report {
-    /// The cases that carry a result of their own, flattened. A parent is among them, after its
-    /// subtests, only if its status is not `ok` and none of them accounts for it: a program whose
-    /// cases all pass and which then dies has failed.
-    pub fn leaves(&self) -> std::vec::IntoIter<Leaf<'_>> {
-        let mut leaves = Vec::new();
-        flatten(&self.cases, "", &mut leaves);
-        make_unique(&mut leaves);
-        leaves.into_iter()
-    }
-
-    /// The leaves, counted by status.
-    pub fn counts(&self) -> Counts {
-        let mut leaves = Vec::new();
-        flatten(&self.cases, "", &mut leaves);
-        let mut counts = Counts::default();
-        for leaf in leaves {
-            counts.add(leaf.case.status);
-        }
-        counts
-    }
-
     /// Whether this is all that the program had to say: the plan is there and met, no problem is
     /// fatal, something was tested or skipped for a reason, and the program did not bail out.
     /// It says nothing about what the results are.
@@ -259,57 +190,23 @@ impl Report {
     }
 }
 
-fn flatten<'a>(cases: &'a [Case], path: &str, leaves: &mut Vec<Leaf<'a>>) {
-    for (at, case) in cases.iter().enumerate() {
-        let own = match case.name.as_str() {
-            "" => Cow::Owned(format!("case {}", at + 1)),
-            name => Cow::Borrowed(name),
-        };
-        let name = if path.is_empty() { own.into_owned() } else { format!("{path}/{own}") };
-        flatten(&case.cases, &name, leaves);
-        let status = case.status;
-        let explained = case.any(&|of| of == status || (status.is_bad() && of.is_bad()));
-        if case.cases.is_empty() || (status != Status::Ok && !explained) {
-            leaves.push(Leaf { name, case });
-        }
-    }
-}
-
-fn make_unique(leaves: &mut [Leaf<'_>]) {
-    // Names that stand in the output win over names that are made here.
-    let taken: HashSet<String> = leaves.iter().map(|leaf| leaf.name.clone()).collect();
-    let mut next: HashMap<String, u64> = HashMap::new();
-    for leaf in leaves {
-        match next.entry(leaf.name.clone()) {
-            Entry::Vacant(first) => {
-                first.insert(2);
-            }
-            Entry::Occupied(mut again) => loop {
-                let name = format!("{} ({})", leaf.name, again.get());
-                *again.get_mut() += 1;
-                if !taken.contains(&name) {
-                    leaf.name = name;
-                    break;
-                }
-            },
-        }
-    }
-}
-
 /// Parses a program's whole output. Never fails and never panics; see [`Problem`].
 pub fn parse(bytes: &[u8], limits: Limits) -> Report {
-    let mut parser = Parser::new(limits, line::is_stamped(bytes));
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == b'\n');
-        let (text, next) = match end {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => (rest, &rest[rest.len()..]),
-        };
-        parser.line(text, end.is_some());
-        rest = next;
+    let stamped = line::is_stamped(bytes);
+    let mut parser = Parser::new(limits, Rules::Cell);
+    for (at, raw, ended) in line::lines(bytes) {
+        parser.line(at, if stamped { &raw[line::stamp_len(raw)..] } else { raw }, ended);
     }
     parser.finish()
+}
+
+/// Whose output is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// A program's that this tool started: it keeps to the letter.
+    Cell,
+    /// Anybody's; see [`log`].
+    Log,
 }
 
 /// One list of results that is not ended yet.
@@ -325,6 +222,8 @@ struct List {
     seen: u64,
     /// The number that is due next.
     due: u64,
+    /// In a log: the number that was due where the report before this one ended.
+    due_before: Option<u64>,
     cases: Vec<Case>,
     counts: Counts,
     /// Subtests that wait for the result line of their parent, and why they were skipped.
@@ -337,9 +236,15 @@ struct List {
     totals: Option<(Totals, u64)>,
 }
 
+impl List {
+    fn outermost() -> List {
+        List { promised: true, due: 1, ..List::default() }
+    }
+}
+
 struct Parser {
     limits: Limits,
-    stamped: bool,
+    rules: Rules,
     at: u64,
     /// The open lists, outermost first, columns rising; never empty.
     stack: Vec<List>,
@@ -351,13 +256,12 @@ struct Parser {
 }
 
 impl Parser {
-    fn new(limits: Limits, stamped: bool) -> Parser {
-        let outermost = List { promised: true, due: 1, ..List::default() };
+    fn new(limits: Limits, rules: Rules) -> Parser {
         Parser {
             limits,
-            stamped,
+            rules,
             at: 0,
-            stack: vec![outermost],
+            stack: vec![List::outermost()],
             notes: Notes::new(limits.message_bytes),
             kept: 0,
             bail: None,
@@ -367,9 +271,16 @@ impl Parser {
     }
 
     fn problem_at(&mut self, line: u64, kind: ProblemKind) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem { line, kind });
-        } else if (Problem { line, kind }).is_fatal() {
+        let problem = Problem { line, kind };
+        let (weighs, max) = match self.rules {
+            Rules::Cell => (problem.is_fatal(), PROBLEMS_MAX),
+            // `KUnit`'s parameterised tests have no plans: they must not crowd out what weighs.
+            Rules::Log if problem.is_accepted() => (false, PROBLEMS_MAX / 2),
+            Rules::Log => (true, PROBLEMS_MAX),
+        };
+        if self.problems.len() < max {
+            self.problems.push(problem);
+        } else if weighs {
             self.further += 1;
         }
     }
@@ -378,15 +289,30 @@ impl Parser {
         self.problem_at(self.at, kind);
     }
 
+    /// In a log: a version line at this column is not of this report.
+    fn starts_anew(&self, column: usize) -> bool {
+        self.has_begun() && column <= self.stack[0].column
+    }
+
+    fn has_begun(&self) -> bool {
+        let outermost = &self.stack[0];
+        self.stack.len() > 1 || outermost.version.is_some() || outermost.plan.is_some() || outermost.seen > 0
+    }
+
+    /// In a log: this report follows that one.
+    fn carry_on(&mut self, before: &Parser) {
+        self.kept = before.kept;
+        self.stack[0].due_before = Some(before.stack[0].due);
+    }
+
     fn top(&mut self) -> &mut List {
         self.stack.last_mut().expect("the outermost list is never closed")
     }
 
-    fn line(&mut self, raw: &[u8], ended: bool) {
-        self.at += 1;
+    fn line(&mut self, at: u64, raw: &[u8], ended: bool) {
+        self.at = at;
         let long = raw.len() > self.limits.line_bytes;
         let raw = &raw[..raw.len().min(self.limits.line_bytes)];
-        let raw = if self.stamped { &raw[line::stamp_len(raw)..] } else { raw };
         let text = String::from_utf8_lossy(raw);
         let (column, rest) = line::split_column(&text);
         let line = line::classify(rest);
@@ -395,7 +321,8 @@ impl Parser {
         if long {
             self.problem(ProblemKind::LineTooLong { counts });
         }
-        if !ended && (counts || line::may_become_result(rest)) {
+        let cut = !ended && (counts || line::may_become_result(rest));
+        if cut && self.rules == Rules::Cell {
             self.problem(ProblemKind::Truncated);
         }
         match line {
@@ -405,10 +332,11 @@ impl Parser {
                 self.result(column, ok, number, name, data);
             }
             Line::Bail(reason) => {
+                self.problem(ProblemKind::BailOut);
                 self.bail.get_or_insert_with(|| line::clean(reason));
             }
             Line::Totals(totals) => self.totals(column, totals),
-            Line::Subtest(name) => self.subtest(line::name(name)),
+            Line::Subtest(name) => self.subtest(column, line::name(name)),
             Line::Run => self.run(),
             Line::Mark => {}
             Line::Bad { failure } => {
@@ -416,6 +344,30 @@ impl Parser {
                 self.notes.push(rest);
             }
             Line::Text => self.notes.push(rest),
+        }
+        if cut && self.rules == Rules::Log && !self.sums_up() {
+            self.problem(ProblemKind::Truncated);
+        }
+    }
+
+    /// The last line is the result of subtests that are all there: however it was to go on, they
+    /// say how it went. People's files often lack the last newline.
+    fn sums_up(&mut self) -> bool {
+        let at = self.at;
+        self.top().cases.last().is_some_and(|case| case.line == at && !case.cases.is_empty())
+    }
+
+    /// In a log, the outermost level is where the report begins: it may be indented as a whole. What
+    /// stands to the left of it shows that it was not outermost: its beginning was cut off.
+    fn rebase(&mut self, column: usize) {
+        if self.rules == Rules::Cell {
+            return;
+        }
+        if !self.has_begun() {
+            self.stack[0].column = column;
+        } else if column < self.stack[0].column {
+            let due_before = self.stack[0].due_before.take();
+            self.stack.insert(0, List { column, due_before, ..List::outermost() });
         }
     }
 
@@ -429,6 +381,7 @@ impl Parser {
     /// Makes a list at `column` the innermost one, opening it if need be; false if that is too
     /// deep.
     fn open(&mut self, column: usize, promised: bool) -> bool {
+        self.rebase(column);
         self.close_to(column);
         let top = self.top();
         if top.column == column && (top.promised || !promised) {
@@ -441,6 +394,10 @@ impl Parser {
             self.problem(ProblemKind::TooDeep);
             return false;
         }
+        let top = self.top();
+        if top.seen == 0 && top.plan.is_none() {
+            top.next_name = top.name.take().or(top.next_name.take()); // TAP 14: it was this list's
+        }
         self.stack.push(List { column, promised, due: 1, ..List::default() });
         true
     }
@@ -448,6 +405,9 @@ impl Parser {
     fn version(&mut self, column: usize, version: Option<Version>) {
         if !self.open(column, true) {
             return;
+        }
+        if self.rules == Rules::Log && self.stack.len() == 1 {
+            self.notes.take(); // the talk of a boot before the report
         }
         let top = self.top();
         let problem = match version {
@@ -463,6 +423,7 @@ impl Parser {
     }
 
     fn plan(&mut self, column: usize, planned: u64, skip: Option<&str>) {
+        self.plan_last(column, planned);
         if !self.open(column, true) {
             return;
         }
@@ -474,6 +435,17 @@ impl Parser {
         }
         top.plan = Some((planned, at));
         top.skip_all = skip.filter(|_| planned == 0).map(line::clean);
+    }
+
+    /// In a log, a plan after exactly so many results that nobody promised is theirs: subtests of
+    /// TAP 14 have no version line, and may have their plan at their end.
+    fn plan_last(&mut self, column: usize, planned: u64) {
+        if self.rules == Rules::Log {
+            self.close_to(column);
+            let top = self.top();
+            let whole = top.seen == planned && top.due.checked_sub(1) == Some(planned);
+            top.promised |= top.column == column && planned > 0 && whole;
+        }
     }
 
     fn result(&mut self, column: usize, ok: bool, number: Option<u64>, name: &str, data: &str) {
@@ -500,7 +472,7 @@ impl Parser {
             (false, None) => Some(reason),
             (false, Some(notes)) => Some(format!("{reason}\n{notes}")),
         };
-        let case = Case { number, name: line::name(name), status, message, cases };
+        let case = Case { number, name: line::name(name), status, line: self.at, message, cases };
         if status == Status::Ok && case.any(&Status::is_bad) {
             self.problem(ProblemKind::ChildDisagrees);
         }
@@ -509,7 +481,9 @@ impl Parser {
 
     fn check_number(&mut self, number: Option<u64>) {
         let top = self.top();
-        let expected = top.due;
+        // `KUnit` before 6.3 counts the suites on from one module to the next.
+        let goes_on = top.seen == 0 && number.is_some() && number == top.due_before;
+        let expected = if goes_on { top.due_before.unwrap_or(1) } else { top.due };
         top.due = number.unwrap_or(expected).saturating_add(1);
         if !top.promised {
             return;
@@ -542,13 +516,22 @@ impl Parser {
         }
     }
 
-    fn subtest(&mut self, name: String) {
+    fn subtest(&mut self, column: usize, name: String) {
         let nested = self.stack.len() > 1;
         let top = self.top();
+        let nested = nested || (top.column > 0 && top.column + 2 == column);
         if nested && top.seen == 0 && top.name.is_none() {
             top.name = Some(name);
         } else {
             top.next_name = Some(name);
+        }
+    }
+
+    /// A block of diagnostics after a result.
+    fn attach(&mut self, block: &str) {
+        let max = self.limits.message_bytes;
+        if let Some(case) = self.top().cases.last_mut() {
+            notes::append(&mut case.message, line::clip(block, max), 2 * max);
         }
     }
 
@@ -565,6 +548,9 @@ impl Parser {
     fn close(&mut self) {
         let mut list = self.stack.pop().expect("only nested lists are closed");
         self.adopt_orphans(&mut list);
+        if self.rules == Rules::Log && list.seen == 0 && matches!(list.plan, Some((0, _))) {
+            list.skip_all.get_or_insert_default(); // TAP: `1..0` is a skip, with a reason or without
+        }
         self.check(&list);
         let outer = self.top();
         outer.children.append(&mut list.cases);
@@ -583,8 +569,8 @@ impl Parser {
         let message = list.children_skip.take();
         if self.kept < self.limits.cases {
             self.kept += 1;
-            let status = Status::Missing;
-            list.cases.push(Case { number: None, name, status, message, cases });
+            let (status, line) = (Status::Missing, self.at);
+            list.cases.push(Case { number: None, name, status, line, message, cases });
         }
     }
 
@@ -615,12 +601,16 @@ impl Parser {
             self.close();
         }
         let mut list = self.stack.pop().expect("the outermost list is never closed");
+        if list.column > 0 && list.name.is_some() {
+            self.problem(ProblemKind::NoParent); // a subtest that was cut out, or never ended
+        }
         self.adopt_orphans(&mut list);
         if list.version.is_none() {
             self.problem(ProblemKind::NoVersion);
         }
         self.check(&list);
-        if let Some(notes) = self.notes.take()
+        // What follows a report in a log is not about its last case.
+        if let Some(notes) = self.notes.take().filter(|_| self.rules == Rules::Cell)
             && let Some(case) = list.cases.last_mut()
         {
             notes::append(&mut case.message, &notes, self.limits.message_bytes);

@@ -89,6 +89,14 @@ impl Totals {
     }
 }
 
+/// The lines of a stream: number, bytes without the newline, and whether there was one.
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8], bool)> {
+    (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')).map(|(at, line)| {
+        let text = line.strip_suffix(b"\n");
+        (at, text.unwrap_or(line), text.is_some())
+    })
+}
+
 /// Splits off spaces, tabs and `# ` at the beginning; their length is the line's column.
 pub(super) fn split_column(text: &str) -> (usize, &str) {
     let bytes = text.as_bytes();

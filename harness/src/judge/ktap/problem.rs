@@ -13,12 +13,13 @@ pub struct Problem {
     /// 1-based line of the stream; for what is missing, the last line.
     pub line: u64,
     /// What it is.
+    #[serde(flatten)]
     pub kind: ProblemKind,
 }
 
 /// What can be wrong with a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ProblemKind {
     /// There is no version line at the outermost level. Tolerated.
     NoVersion,
@@ -56,6 +57,12 @@ pub enum ProblemKind {
     ChildDisagrees,
     /// Subtests without the result line of their parent.
     NoParent,
+    /// `Bail out!`: the program gave up, whatever it had planned.
+    BailOut,
+    /// In a log, another version line at the outermost level: a report of its own begins.
+    AnotherReport,
+    /// In a log, the kernel died after the beginning of a report that has no plan.
+    KernelDied,
     /// `# Totals:` of kselftest.h does not agree with the results.
     TotalsMismatch,
     /// More cases than [`Limits::cases`]; the rest is counted but not kept.
@@ -83,7 +90,7 @@ impl Problem {
     /// Whether a report with this problem cannot be complete evidence.
     pub fn is_fatal(&self) -> bool {
         match self.kind {
-            ProblemKind::NoVersion => false,
+            ProblemKind::NoVersion | ProblemKind::AnotherReport => false,
             ProblemKind::LineTooLong { counts } => counts,
             ProblemKind::BadLine { failure } => failure,
             ProblemKind::UnknownVersion
@@ -98,11 +105,19 @@ impl Problem {
             | ProblemKind::Truncated
             | ProblemKind::ChildDisagrees
             | ProblemKind::NoParent
+            | ProblemKind::BailOut
+            | ProblemKind::KernelDied
             | ProblemKind::TotalsMismatch
             | ProblemKind::TooManyCases
             | ProblemKind::TooDeep
             | ProblemKind::Further { .. } => true,
         }
+    }
+
+    /// Whether a [log](super::log) with this problem may pass all the same: the formats allow what
+    /// a cell's program has to have.
+    pub fn is_accepted(&self) -> bool {
+        !self.is_fatal() || matches!(self.kind, ProblemKind::NoPlan | ProblemKind::MissingNumber)
     }
 }
 
@@ -131,9 +146,14 @@ impl fmt::Display for ProblemKind {
                 write!(f, "result number {got} where {expected} was due")
             }
             ProblemKind::MissingNumber => f.write_str("a result without a number"),
-            ProblemKind::Truncated => f.write_str("the last line is cut off"),
+            ProblemKind::Truncated => f.write_str("the last line is cut off: it has no newline"),
             ProblemKind::ChildDisagrees => f.write_str("says ok though a subtest of it failed"),
             ProblemKind::NoParent => f.write_str("subtests without the result of their parent"),
+            ProblemKind::BailOut => f.write_str("bailed out: not everything was tested"),
+            ProblemKind::AnotherReport => f.write_str("another report begins"),
+            ProblemKind::KernelDied => {
+                f.write_str("the kernel died, and without a plan nobody knows what was still to come")
+            }
             ProblemKind::TotalsMismatch => f.write_str("`# Totals:` does not agree with the results"),
             ProblemKind::TooManyCases => f.write_str("too many cases; the rest was not kept"),
             ProblemKind::TooDeep => f.write_str("subtests are nested too deeply"),

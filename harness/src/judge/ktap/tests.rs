@@ -7,7 +7,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::line::{Line, classify, split_column};
-use super::{Case, Limits, ProblemKind, Report, Status, Version, parse};
+use super::log::Totals;
+use super::{Case, Limits, Log, Problem, ProblemKind, Report, Status, Version, parse, read_log};
 
 fn read(text: &str) -> Report {
     parse(text.as_bytes(), Limits::default())
@@ -26,17 +27,30 @@ fn names(report: &Report) -> Vec<String> {
     report.leaves().map(|leaf| leaf.name).collect()
 }
 
-/// What the header of a corpus file says.
+fn list(problems: &[Problem], weighs: fn(&Problem) -> bool) -> String {
+    let word = |problem: &Problem| {
+        let name = format!("{:?}", problem.kind).replace(' ', "");
+        let mark = if weighs(problem) { "!" } else { "" };
+        format!("{name}{mark}@{}", problem.line)
+    };
+    if problems.is_empty() { "-".to_owned() } else { problems.iter().map(word).collect::<Vec<_>>().join(",") }
+}
+
+/// What the header of a corpus file says: the log as the output of a cell's program, and as a log.
+fn expectations(log: &[u8]) -> String {
+    expectation(&parse(log, Limits::default())) + &log_expectation(&read_log(log, Limits::LOG))
+}
+
+fn log_expectation(log: &Log) -> String {
+    let Totals { pass, fail, skip, xfail } = log.totals();
+    let problems = list(log.problems(), |problem| !problem.is_accepted());
+    let verdict = log.verdict();
+    format!("# log: {verdict} pass={pass} fail={fail} skip={skip} xfail={xfail} problems={problems}\n")
+}
+
 fn expectation(report: &Report) -> String {
     let counts = report.counts();
-    let problems: Vec<String> = (report.problems.iter())
-        .map(|problem| {
-            let name = format!("{:?}", problem.kind).replace(' ', "");
-            let mark = if problem.is_fatal() { "!" } else { "" };
-            format!("{name}{mark}@{}", problem.line)
-        })
-        .collect();
-    let problems = if problems.is_empty() { "-".to_owned() } else { problems.join(",") };
+    let problems = list(&report.problems, Problem::is_fatal);
     let mut out = format!(
         "# expect: complete={} ok={} notok={} skip={} total={} problems={problems}\n",
         report.is_complete(),
@@ -75,8 +89,7 @@ fn corpus() {
         let bytes = fs::read(&path).expect("a readable file");
         let split = bytes.windows(2).position(|two| two == b"\n\n").expect("a blank line");
         let (header, log) = (&bytes[..split + 1], &bytes[split + 2..]);
-        let report = parse(log, Limits::default());
-        let expected = expectation(&report);
+        let expected = expectations(log);
         seen += 1;
         if update && header != expected.as_bytes() {
             fs::write(&path, [expected.as_bytes(), b"\n", log].concat()).expect("written");
@@ -110,7 +123,7 @@ fn corpus_prefixes() {
 }
 
 /// Whether from here on, the line that is cut included, there are only lines that report nothing.
-fn is_chatter_from(log: &[u8], cut: usize) -> bool {
+pub(super) fn is_chatter_from(log: &[u8], cut: usize) -> bool {
     let start = log[..cut].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     String::from_utf8_lossy(&log[start..]).lines().all(|line| match classify(split_column(line).1) {
         Line::Text | Line::Run | Line::Mark | Line::Subtest(_) | Line::Totals(_) => true,
@@ -282,27 +295,27 @@ fn problems_read_well() {
 
 /// How a generated report is written.
 #[derive(Clone, Debug)]
-struct Style {
+pub(super) struct Style {
     indent: &'static str,
-    plan_last: bool,
+    pub(super) plan_last: bool,
     version: bool,
     chatter: bool,
     totals: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Node {
+pub(super) struct Node {
     name: String,
     suffix: &'static str,
     ok: bool,
     cases: Vec<Node>,
 }
 
-fn bad(node: &Node) -> bool {
+pub(super) fn bad(node: &Node) -> bool {
     !node.ok && node.suffix.is_empty() || node.cases.iter().any(bad)
 }
 
-fn write(nodes: &[Node], pad: &str, style: &Style, out: &mut String) {
+pub(super) fn write(nodes: &[Node], pad: &str, style: &Style, out: &mut String) {
     if style.version {
         let _ = writeln!(out, "{pad}TAP version 13");
     }
@@ -330,7 +343,7 @@ fn write(nodes: &[Node], pad: &str, style: &Style, out: &mut String) {
     }
 }
 
-fn nodes() -> impl Strategy<Value = Vec<Node>> {
+pub(super) fn nodes() -> impl Strategy<Value = Vec<Node>> {
     let suffix = prop_oneof![8 => Just(""), 1 => Just(" # SKIP why"), 1 => Just(" # XFAIL")];
     let leaf = ("[a-z][a-z_. ]{0,8}[a-z]", suffix, prop::bool::weighted(0.9))
         .prop_map(|(name, suffix, ok)| Node { name, suffix, ok, cases: vec![] });
@@ -345,7 +358,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     prop::collection::vec(node, 1..5)
 }
 
-fn style() -> impl Strategy<Value = Style> {
+pub(super) fn style() -> impl Strategy<Value = Style> {
     let indent = prop_oneof![Just("  "), Just("    "), Just("# ")];
     (indent, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
         |(indent, plan_last, version, chatter, totals)| {
@@ -355,7 +368,7 @@ fn style() -> impl Strategy<Value = Style> {
     )
 }
 
-fn garbage() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
         "[ -~]{0,40}".prop_map(String::into_bytes),
@@ -363,13 +376,13 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     ];
     bytes.prop_filter("a line of no meaning", |bytes| {
         !bytes.contains(&b'\n') && super::line::stamp_len(bytes) == 0 && {
-            let text = String::from_utf8_lossy(bytes);
+            let text = String::from_utf8_lossy(&bytes[super::prefix::strip(bytes).1..]);
             matches!(classify(split_column(&text).1), Line::Text | Line::Mark)
         }
     })
 }
 
-fn soup() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn soup() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         prop::sample::select(vec![
             "ok ",
