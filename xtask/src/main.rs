@@ -7,6 +7,7 @@ mod bench;
 mod breaks;
 mod cli;
 mod doctor;
+mod ktap;
 mod progress;
 mod session;
 mod setup;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),
         cli::Command::Bench(args) => bench::run(args),
+        cli::Command::Ktap(args) => ktap::run(args),
     };
     match ended {
         Ok(exit) => exit.into(),

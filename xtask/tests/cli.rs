@@ -127,3 +127,100 @@ fn doctor_lists_every_tool_and_the_state_of_kvm() {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
+
+/// A log in a file of its own.
+fn ktap(log: &str, more: &[&str], code: i32, words: &[&str]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), log).unwrap();
+    let path = file.path().display().to_string();
+    let output = xtask(&[&["ktap", &path], more].concat()).ends(code, words);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn ktap_prints_tree_problems_totals_and_verdict() {
+    let text = ktap(
+        "[    1.000000] KTAP version 1\n[    1.000000] 1..3\n[    1.000000]   1..2\n\
+         [    1.000000]   ok 1 in\u{1b}[2J\n[    1.000000]   not ok 2 out\n[    1.000000] not ok 1 suite\n\
+         [    1.000000] ok 2 root # SKIP no root\n",
+        &[],
+        1,
+        &[],
+    );
+    let expected = "\
+not ok  suite  (line 6)
+  ok      in\u{fffd}[2J
+  not ok  out  (line 5)
+skip    root  # no root (line 7)
+problems:
+  line 2: planned 3 results but saw 2
+totals: pass 1, fail 1, skip 1, xfail 0
+verdict: fail
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn ktap_as_json() {
+    let log = "KTAP version 1\nok 1 a\nok 2 b # SKIP no root\n    1..1\n    ok 1 c\nok 3 d # XFAIL\n";
+    let json = ktap(log, &["--format", "json"], 0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["verdict"], "pass");
+    assert_eq!(json["totals"], serde_json::json!({"pass": 2, "fail": 0, "skip": 1, "xfail": 1}));
+    let text = "no plan (`1..N`): results may be missing";
+    let problem = serde_json::json!({"line": 6, "kind": "no-plan", "text": text, "accepted": true});
+    assert_eq!(json["problems"], serde_json::json!([problem]));
+    let case = |name: &str, verdict: &str, status: &str, line: u64, message: Option<&str>| serde_json::json!({"name": name, "verdict": verdict, "status": status, "line": line, "message": message});
+    let cases = [
+        case("a", "pass", "ok", 2, None),
+        case("b", "skip", "skip", 3, Some("no root")),
+        case("d/c", "pass", "ok", 5, None),
+        case("d", "skip", "xfail", 6, None),
+    ];
+    assert_eq!(json["cases"], serde_json::json!(cases));
+
+    let json = ktap("TAP version 13\n1..2\nok 1 a\n", &["--format", "json"], 1, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["verdict"], "error");
+    let problem = &json["problems"][0];
+    assert_eq!((&problem["kind"], &problem["line"]), (&"plan-mismatch".into(), &2.into()));
+    assert_eq!((&problem["planned"], &problem["accepted"]), (&2.into(), &false.into()));
+}
+
+#[test]
+fn ktap_ends_by_what_is_wrong() {
+    ktap("TAP version 13\n1..1\nok 1 a\n", &[], 0, &["verdict: pass"]);
+    ktap("KTAP version 1\nok 1 a\n", &[], 0, &["no plan", "(accepted)", "verdict: pass"]);
+    ktap("TAP version 13\n1..1\nok 1 a # SKIP no root\n", &[], 0, &["verdict: skip"]);
+    let all = ["skipped as a whole: no root", "verdict: skip"];
+    ktap("TAP version 13\n1..0 # SKIP no root\n", &[], 0, &all);
+    ktap("TAP version 13\n1..1\nnot ok 1 a\n", &[], 1, &["not ok  a", "verdict: fail"]);
+    ktap("TAP version 13\n1..2\nok 1 a\n", &[], 1, &["planned 2 results but saw 1", "verdict: error"]);
+    ktap("TAP version 13\n1..1\nok 1 a\nBail out! x\n", &[], 1, &["bailed out: x", "verdict: error"]);
+    ktap("", &[], 1, &["nothing was tested", "verdict: error"]);
+    ktap("[    0.000000] Linux version 6.12.0\n", &[], 1, &["verdict: error"]);
+}
+
+#[test]
+fn ktap_reads_standard_input_and_says_what_it_cannot_read() {
+    let mut run = xtask(&["ktap", "-"]);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(log.path(), "TAP version 13\n1..1\nok 1 piped\n").unwrap();
+    run.0.stdin(log.reopen().unwrap());
+    run.ends(0, &["piped", "verdict: pass"]);
+    xtask(&["ktap", "/nonexistent/log"]).ends(2, &["cannot read /nonexistent/log", "No such file"]);
+    xtask(&["ktap", "/"]).ends(2, &["cannot read /", "directory"]);
+    xtask(&["ktap"]).ends(2, &["FILE"]);
+    xtask(&["ktap", "-", "--format", "xml"]).ends(2, &["text", "json"]);
+    xtask(&["ktap", "--help"]).ends(0, &["Exit codes", "missing plan", "verdict"]);
+}
+
+#[test]
+fn ktap_refuses_what_is_too_long_rather_than_cut_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "TAP version 13\n1..1\nok 1 a\n").unwrap();
+    file.as_file().set_len((256 << 20) + 1).unwrap();
+    let path = file.path().display().to_string();
+    let output = xtask(&["ktap", &path]).ends(2, &["more than 256 MiB", "cut out"]);
+    assert!(output.stdout.is_empty());
+}
