@@ -291,7 +291,9 @@ impl Parser {
 
     /// In a log: a version line at this column is not of this report.
     fn starts_anew(&self, column: usize) -> bool {
-        self.has_begun() && column <= self.stack[0].column
+        let outermost = &self.stack[0];
+        let only_plan = self.stack.len() == 1 && outermost.version.is_none() && outermost.seen == 0;
+        self.has_begun() && column <= outermost.column && !(only_plan && column == outermost.column)
     }
 
     fn has_begun(&self) -> bool {
@@ -409,11 +411,13 @@ impl Parser {
         if self.rules == Rules::Log && self.stack.len() == 1 {
             self.notes.take(); // the talk of a boot before the report
         }
+        // Programs that write one of the two to standard error have their lines swapped.
+        let swapped = self.rules == Rules::Log;
         let top = self.top();
         let problem = match version {
             None => Some(ProblemKind::UnknownVersion),
             Some(_) if top.version.is_some() => Some(ProblemKind::VersionTwice),
-            Some(_) if top.seen > 0 || top.plan.is_some() => Some(ProblemKind::VersionLate),
+            Some(_) if top.seen > 0 || (top.plan.is_some() && !swapped) => Some(ProblemKind::VersionLate),
             Some(_) => None,
         };
         top.version = top.version.or(version);

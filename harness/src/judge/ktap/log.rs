@@ -6,7 +6,8 @@
 //!
 //! - A missing plan is accepted (KTAP), unless the kernel died after the report began.
 //! - Missing numbers are accepted (TAP). Results that have neither number nor plan nor version line
-//!   are no report: consoles say "ok" to many things.
+//!   are no report: consoles say "ok" to many things. Beside a report that has a plan or a version
+//!   line, those that have neither can only harm.
 //! - A version line at the outermost level begins another report. Each has to be right by itself:
 //!   the output of two programs that is mixed leaves both with a plan that is not met.
 //!
@@ -29,13 +30,16 @@ use serde::Serialize;
 
 use super::line::{Line, classify, lines, may_become_result, split_column};
 use super::prefix::{self, Writer};
-use super::{Case, Leaf, Limits, Parser, Problem, ProblemKind, Report, Rules, Status};
+use super::{Case, Leaf, Limits, PROBLEMS_MAX, Parser, Problem, ProblemKind, Report, Rules, Status};
 use crate::judge::console::{Kind, Scanner};
 use crate::model::Verdict;
 
 /// Lines of a YAML block; a longer one is no block. The longest that test frameworks write hold a
 /// difference of two objects, some hundred lines.
 const BLOCK_LINES: usize = 1000;
+/// Reports of one writer that are told apart; the rest is added to the last of them. A run of all
+/// of kselftest has a hundred collections, and all of `KUnit` as modules a few hundred.
+const REPORTS: usize = 1000;
 /// Bytes of a YAML block, for the same reason.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -303,8 +307,13 @@ impl Stream {
         let parser = std::mem::replace(&mut self.parser, Parser::new(self.limits, Rules::Log));
         self.parser.carry_on(&parser);
         let report = parser.finish();
-        if !is_chatter(&report) {
-            self.reports.push(Part { begun: self.begun, report });
+        if is_chatter(&report) {
+            return;
+        }
+        let full = self.reports.len() == REPORTS;
+        match self.reports.last_mut().filter(|_| full) {
+            Some(last) => last.report = join(std::mem::take(&mut last.report), report),
+            None => self.reports.push(Part { begun: self.begun, report }),
         }
     }
 
@@ -323,22 +332,32 @@ fn block_margin(result: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
     opens.then(|| raw[..result.len() + blanks].to_vec())
 }
 
+/// It has a version line, a plan, or gave up.
+fn is_promised(report: &Report) -> bool {
+    report.version.is_some() || report.plan.is_some() || report.bail.is_some()
+}
+
 /// No report, but a console that says "ok" to something.
 fn is_chatter(report: &Report) -> bool {
-    fn says_nothing(cases: &[Case]) -> bool {
-        cases.iter().all(|case| {
-            let good = !case.status.is_bad() || case.status == Status::Missing;
-            case.number.is_none() && good && says_nothing(&case.cases)
-        })
+    fn numbered(cases: &[Case]) -> bool {
+        cases.iter().any(|case| case.number.is_some() || numbered(&case.cases))
     }
-    let promised = report.version.is_some() || report.plan.is_some() || report.bail.is_some();
-    !promised && says_nothing(&report.cases)
+    !is_promised(report) && !has_failed(report) && !numbered(&report.cases)
+}
+
+fn has_failed(report: &Report) -> bool {
+    let counts = report.counts();
+    counts.bad() > counts.missing
 }
 
 /// All reports in the order of their beginnings.
 fn merge(kernel: Vec<Part>, others: Vec<Part>, bytes: &[u8], last: u64) -> Report {
     let mut parts = kernel;
     parts.extend(others);
+    // Results that nobody promised, beside a report that was, can only harm.
+    if parts.iter().any(|part| is_promised(&part.report)) {
+        parts.retain(|part| is_promised(&part.report) || has_failed(&part.report));
+    }
     parts.sort_by_key(|part| part.begun);
     let mut all = Report::default();
     if parts.is_empty() {
@@ -351,15 +370,49 @@ fn merge(kernel: Vec<Part>, others: Vec<Part>, bytes: &[u8], last: u64) -> Repor
         if n > 0 {
             all.problems.push(Problem { line: part.begun, kind: ProblemKind::AnotherReport });
         }
-        let mut report = part.report;
-        all.version = all.version.or(report.version);
-        all.cases.append(&mut report.cases);
-        all.problems.append(&mut report.problems);
-        all.skip_all = all.skip_all.or(report.skip_all);
-        all.bail = all.bail.or(report.bail);
+        all = join(all, part.report);
     }
-    all.problems.sort_by_key(|problem| problem.line);
+    all.problems = bounded(all.problems);
+    all.plan = None;
     all
+}
+
+/// Two reports as one. It has a plan only if both have.
+fn join(mut to: Report, mut report: Report) -> Report {
+    to.version = to.version.or(report.version);
+    to.plan = to.plan.and(report.plan);
+    to.cases.append(&mut report.cases);
+    to.problems.append(&mut report.problems);
+    if to.problems.len() > 8 * PROBLEMS_MAX {
+        to.problems = bounded(to.problems);
+    }
+    to.skip_all = to.skip_all.or(report.skip_all);
+    to.bail = to.bail.or(report.bail);
+    to
+}
+
+/// As many problems as are kept of one report, in the order of their lines.
+fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| problem.line);
+    let line = problems.last().map_or(0, |problem| problem.line);
+    let (mut accepted, mut weighing, mut further) = (0, 0, 0);
+    problems.retain(|problem| {
+        if let ProblemKind::Further { count } = problem.kind {
+            further += count;
+            return false;
+        }
+        if problem.is_accepted() {
+            accepted += 1;
+            return accepted <= PROBLEMS_MAX / 2;
+        }
+        weighing += 1;
+        further += u64::from(weighing > PROBLEMS_MAX);
+        weighing <= PROBLEMS_MAX
+    });
+    if further > 0 {
+        problems.push(Problem { line, kind: ProblemKind::Further { count: further } });
+    }
+    problems
 }
 
 /// The kernel's death after a line, if it died. That it found no init is how a kernel ends that was

@@ -327,7 +327,7 @@ pub(super) fn write(nodes: &[Node], pad: &str, style: &Style, out: &mut String) 
             write(&node.cases, &format!("{pad}{}", style.indent), style, out);
         }
         if style.chatter {
-            let _ = writeln!(out, "{pad}# {} says hello\nstray text", node.name);
+            let _ = writeln!(out, "{pad}# case {} says hello\nstray text", node.name);
         }
         let ok = if node.cases.is_empty() { node.ok } else { !node.cases.iter().any(bad) };
         let suffix = if node.cases.is_empty() { node.suffix } else { "" };
