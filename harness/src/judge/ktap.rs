@@ -485,7 +485,7 @@ impl Parser {
 
     fn check_number(&mut self, number: Option<u64>) {
         let top = self.top();
-        // `KUnit` before 6.3 counts the suites on from one module to the next.
+        // Older `KUnit` counts the suites on from one module to the next.
         let goes_on = top.seen == 0 && number.is_some() && number == top.due_before;
         let expected = if goes_on { top.due_before.unwrap_or(1) } else { top.due };
         top.due = number.unwrap_or(expected).saturating_add(1);
