@@ -13,8 +13,8 @@ use crate::{progress, session, setup};
 pub fn run(args: &Doctor) -> Result<Exit> {
     let project = session::project(args.common.project.as_deref())?;
     let sources = sources(&project)?;
-    session::run(progress::events(&args.common), |ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+    session::run(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;
         if args.common.setup {
             let wanted = missing(&host, &sources);

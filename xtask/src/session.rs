@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The variables of the caller's that reach a child. Everything else (MAKEFLAGS, KBUILD_*, CFLAGS,
 /// LD_PRELOAD, …) could change what is built.
-const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TMPDIR", "CCACHE_DIR", "XDG_CACHE_HOME"];
+const PASSED_ON: [&str; 4] = ["PATH", "HOME", "CCACHE_DIR", "XDG_CACHE_HOME"];
 
 /// The project: the folder that was named, or the checkout that this program was built from.
 pub fn project(named: Option<&Path>) -> Result<Project> {
@@ -73,13 +73,16 @@ fn environment() -> Vec<(OsString, OsString)> {
     env
 }
 
-/// Opens the cache.
-pub fn store(cache: Option<&Path>, ctx: &Ctx) -> Result<Store> {
+/// Opens the cache, and has children put their temporary files into its scratch: a compiler that is
+/// killed does not remove its own.
+pub fn store(cache: Option<&Path>, ctx: &mut Ctx) -> Result<Store> {
     let root = match cache {
         Some(path) => path.to_owned(),
         None => cache_home()?.join("abimatrix"),
     };
-    Ok(Store::open(&root, &ctx.guard)?)
+    let store = Store::open(&root, &ctx.guard)?;
+    ctx.env.push(("TMPDIR".into(), store.temporary()?.into()));
+    Ok(store)
 }
 
 /// Where caches go.

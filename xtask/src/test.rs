@@ -97,8 +97,8 @@ fn prepare(args: &Test) -> Result<()> {
         let helpful = |tool: &Tool| tool.need == harness::plan::tools::Need::Helpful && !args.common.setup;
         doctor::missing(host, &sources).into_iter().filter(|tool| !helpful(tool)).collect()
     };
-    session::run(progress::events(&args.common), |ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+    session::run(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let mut wanted = missing(&host::look(&ctx, &store).await);
         if args.common.setup && !wanted.is_empty() {
             setup::install(&wanted)?;

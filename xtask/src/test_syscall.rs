@@ -22,8 +22,8 @@ use crate::{doctor, progress, session, setup};
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     choose_color(&args.common);
-    session::run(progress::events(&args.common), |ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &ctx)?;
+    session::run(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.common.project.as_deref())?;
         let planned = prepare(args, &ctx, &store, &project).await?;
         if let Some(signal) = session::stopped(&ctx.stop) {

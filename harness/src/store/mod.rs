@@ -116,6 +116,13 @@ impl Store {
         made.map_err(StoreError::from_write)
     }
 
+    /// The folder for the temporary files of what this run starts; it is gone when the run is.
+    pub fn temporary(&self) -> Result<PathBuf, StoreError> {
+        let folder = self.scratch.join("tmp");
+        fs::create_dir_all(&folder).map_err(StoreError::from_write)?;
+        Ok(folder)
+    }
+
     /// A folder that is not an entry: a work tree that is reused, and locked while it is.
     pub fn place(&self, kind: &str, name: &str) -> PathBuf {
         self.root.join(kind).join(name)
@@ -168,6 +175,20 @@ impl Store {
         }
         fs::File::open(&parent)?.sync_all()?;
         Ok(Entry { key: key.clone(), path })
+    }
+
+    /// The entries that are not what was published, and what is wrong with each. Reads all of them.
+    pub fn damaged(&self) -> io::Result<Vec<(PathBuf, String)>> {
+        let mut damaged = Vec::new();
+        for kind in fs::read_dir(self.root.join("entry"))? {
+            for entry in fs::read_dir(kind?.path())? {
+                let path = entry?.path();
+                if let Err(reason) = verify(&path) {
+                    damaged.push((path, reason));
+                }
+            }
+        }
+        Ok(damaged)
     }
 
     /// A small fact of this host that was worth measuring, by name.

@@ -1,4 +1,9 @@
-//! What the T3 tests stand on: running the program, looking at processes, a list of tests in order.
+//! What the tests that run the program stand on: starting it, looking at processes, a list of
+//! tests in order, a kernel that is built in a second.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+pub mod mini;
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -83,7 +88,12 @@ fn command(args: &[impl AsRef<str>]) -> Command {
 
 /// Runs the program to its end.
 pub fn xtask(args: &[&str]) -> Run {
-    let output = command(args).output().unwrap();
+    run(command(args))
+}
+
+/// Runs a command to its end.
+pub fn run(mut command: Command) -> Run {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -97,7 +107,12 @@ pub struct Started {
 
 /// Starts the program.
 pub fn start(args: &[String]) -> Started {
-    let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    start_command(command(args))
+}
+
+/// Starts a command.
+pub fn start_command(mut command: Command) -> Started {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (sender, lines) = channel();
     let stderr = child.stderr.take().unwrap();
     std::thread::spawn(move || {
@@ -116,14 +131,20 @@ impl Started {
     /// Waits until a line on standard error begins with `word`.
     pub fn wait_for(&mut self, word: &str) {
         let deadline = Instant::now() + Duration::from_secs(900);
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            self.seen.push_str(&line);
-            self.seen.push('\n');
+        while let Some(line) = self.line(deadline) {
             if line.starts_with(word) {
                 return;
             }
         }
         panic!("it never said {word:?}:\n{}", self.seen);
+    }
+
+    /// The next line on standard error; none at its end, or when it does not come in time.
+    pub fn line(&mut self, deadline: Instant) -> Option<String> {
+        let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
+        self.seen.push_str(&line);
+        self.seen.push('\n');
+        Some(line)
     }
 
     pub fn signal(&self, name: &str) {
