@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use super::kconfig::{self, FinalConfig, Fragment, Symbol, Value};
 use super::kernel::{Bench, MAKE_VARS, make};
-use super::{StageTimer, Trouble, cached};
+use super::{StageTimer, Trouble, build_failed, cached};
 use crate::limits;
 use crate::model::{Abi, Cause, Leg, Stage};
 use crate::plan::files::{Spec, read_fragment};
@@ -150,11 +150,9 @@ pub async fn configure(
     timer.end(output.is_ok());
     let output = match output {
         Ok(output) => output,
-        Err(ProcessError::Failed { stderr, .. }) => {
+        Err(ProcessError::Failed { status, stderr, .. }) => {
             fs::write(&log, &stderr)?;
-            let first_error = crate::plan::host::first_error(&stderr);
-            let log = log.display().to_string();
-            return Err(Cause::BuildFailed { what: "the configuration".to_owned(), first_error, log }.into());
+            return Err(build_failed("the configuration", &status, &stderr, &log).into());
         }
         Err(other) => return Err(other.into()),
     };

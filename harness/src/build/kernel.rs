@@ -11,12 +11,11 @@ use super::config::Configured;
 use super::series::Overlay;
 use super::source::Pristine;
 use super::tree::{self, WorkTree};
-use super::{StageTimer, Trouble, Workshop, cached};
+use super::{StageTimer, Trouble, Workshop, build_failed, cached};
 use crate::limits;
-use crate::model::{Cause, Progress, RunEvent, Stage};
+use crate::model::{Progress, RunEvent, Stage};
 use crate::plan::files::Kernel;
-use crate::plan::host::first_error;
-use crate::process::{Cmd, Stream};
+use crate::process::{Cmd, Stream, describe};
 use crate::store::{Hash, Key, KeyBuilder};
 
 /// What make is always told: nothing of this host's name, user or clock gets into the kernel.
@@ -135,15 +134,12 @@ pub async fn build(
     if status.is_ok() {
         unfinished.done()?;
     }
-    let failed = |text: &str| {
-        let log = log.display().to_string();
-        Trouble::from(Cause::BuildFailed { what: what.to_owned(), first_error: first_error(text), log })
-    };
+    let failed = |status: &str, text: &str| Trouble::from(build_failed(what, status, text, &log));
     match status {
         Ok(status) if status.success() => {}
-        Ok(_) => {
+        Ok(status) => {
             timer.end(false);
-            return Err(failed(&counter.errors.text()));
+            return Err(failed(&describe(status), &counter.errors.text()));
         }
         Err(error) => {
             timer.end(false);
@@ -156,7 +152,7 @@ pub async fn build(
     // What the compiler saw is auto.conf, which make renews when it thinks that it has to.
     if switches(&fs::read_to_string(tree.obj.join("include/config/auto.conf"))?) != switches(&config.text) {
         timer.end(false);
-        return Err(failed("*** the configuration changed under the build"));
+        return Err(failed("", "*** the configuration changed under the build"));
     }
     timer.end(true);
     let made = shop.store.scratch("kernel-")?;

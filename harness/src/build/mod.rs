@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::broken::broken;
 use crate::model::{Abi, Cause, Events, RunEvent, Stage};
-use crate::plan::InputError;
+use crate::plan::{InputError, host};
 use crate::process::{Ctx, ProcessError};
 use crate::store::{Store, StoreError};
 
@@ -167,6 +167,22 @@ impl StageTimer<'_> {
 fn cached(events: &Events, stage: Stage, what: &str) {
     let elapsed = std::time::Duration::ZERO;
     events.send(RunEvent::StageEnded { stage, what: what.to_owned(), cached: true, ok: true, elapsed });
+}
+
+/// Why `what` was not built, by how the command ended and what was said: the compiler's own death
+/// before all else, since the code may be right.
+fn build_failed(what: &str, status: &str, stderr: &str, log: &Path) -> Cause {
+    let (what, log) = (what.to_owned(), log.display().to_string());
+    match compiler_death(status, stderr) {
+        Some(words) => Cause::CompilerDied { what, words, log },
+        None => Cause::BuildFailed { what, first_error: host::first_error(stderr), log },
+    }
+}
+
+/// The words that tell that a command did not fail by itself.
+fn compiler_death(status: &str, stderr: &str) -> Option<String> {
+    let killed = status.contains("killed by signal").then(|| status.to_owned());
+    host::compiler_death(stderr).or(killed)
 }
 
 /// Refuses to begin what the disk cannot hold.

@@ -13,7 +13,7 @@ use super::initramfs::TEST_DIR;
 use super::kernel::{Bench, make};
 use super::series::Overlay;
 use super::tree::WorkTree;
-use super::{StageTimer, Trouble, Workshop, cached, elf};
+use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf};
 use crate::limits;
 use crate::model::{Abi, Cause, Stage};
 use crate::plan::files::{Project, Spec};
@@ -118,6 +118,12 @@ async fn make_programs(
     }
     let headers = make(shop, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
     let log = shop.log(&format!("selftest.{}.{abi}", spec.syscall));
+    let died = |status: &str, stderr: &str| -> Option<Trouble> {
+        let words = compiler_death(status, stderr)?;
+        let _ = fs::write(&log, stderr);
+        let what = format!("the selftest for {}", abi.flag());
+        Some(Cause::CompilerDied { what, words, log: log.display().to_string() }.into())
+    };
     let failed = |stderr: &str| -> Trouble {
         let _ = fs::write(&log, stderr);
         Cause::SelftestBuild { abi, first_error: first_error(stderr), log: log.display().to_string() }.into()
@@ -129,7 +135,9 @@ async fn make_programs(
     }
     match installed {
         Ok(_) => {}
-        Err(ProcessError::Failed { stderr, .. }) => return Err(failed(&stderr)),
+        Err(ProcessError::Failed { status, stderr, .. }) => {
+            return Err(died(&status, &stderr).unwrap_or_else(|| failed(&stderr)));
+        }
         Err(other) => return Err(other.into()),
     }
     let work = shop.store.scratch("selftest-")?;
@@ -153,8 +161,12 @@ async fn make_programs(
                 output = Some((into, cc));
                 break;
             }
-            // The last complaint is the one about the code; the first may be about `-static`.
-            Err(ProcessError::Failed { stderr, .. }) => complaint = stderr,
+            // The last complaint is the one about the code; the first may be about `-static`. But the
+            // next way to link is not for a compiler that was killed: it would be another program.
+            Err(ProcessError::Failed { status, stderr, .. }) => match died(&status, &stderr) {
+                Some(died) => return Err(died),
+                None => complaint = stderr,
+            },
             Err(other) => return Err(other.into()),
         }
     }
@@ -299,16 +311,10 @@ async fn guest_program(
         .arg(&binary)
         .args(&sources);
     if let Err(error) = compile.output(shop.ctx).await {
-        let ProcessError::Failed { stderr, .. } = &error else { return Err(error.into()) };
+        let ProcessError::Failed { status, stderr, .. } = &error else { return Err(error.into()) };
         let log = shop.log(&format!("guest.{name}.{abi}"));
         fs::write(&log, stderr)?;
-        let what = format!("guest/{name} ({})", abi.flag());
-        return Err(Cause::BuildFailed {
-            what,
-            first_error: first_error(stderr),
-            log: log.display().to_string(),
-        }
-        .into());
+        return Err(build_failed(&format!("guest/{name} ({})", abi.flag()), status, stderr, &log).into());
     }
     let proved = elf::prove(&fs::read(&binary)?, abi);
     proved.map_err(|found| Cause::WrongElf { abi, program: name.to_owned(), found })?;

@@ -129,6 +129,10 @@ pub enum Cause {
     ConfigDropped { detail: String },
     #[error("{what} does not build: {first_error} (log: {log})")]
     BuildFailed { what: String, first_error: String, log: String },
+    #[error(
+        "{what} was not built: the compiler died, which says nothing of the code (short of memory?): {words} (log: {log})"
+    )]
+    CompilerDied { what: String, words: String, log: String },
     #[error("the selftest does not build for {0}: {first_error} (log: {log})", abi.flag())]
     SelftestBuild { abi: Abi, first_error: String, log: String },
     #[error("{program} is not a {0} binary: {found}", abi.flag())]
@@ -194,6 +198,7 @@ impl Cause {
             | PatchFailed { .. }
             | ConfigDropped { .. }
             | BuildFailed { .. }
+            | CompilerDied { .. }
             | SelftestBuild { .. }
             | WrongElf { .. }
             | PlanMismatch { .. }

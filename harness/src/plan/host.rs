@@ -112,7 +112,7 @@ pub async fn look(ctx: &Ctx, store: &Store) -> Host {
     }
     let qemu = match program("qemu-system-x86_64") {
         Some(path) => qemu(ctx, store, path).await,
-        None => None,
+        None => Err("not found".to_owned()),
     };
     let mut found = Vec::new();
     for tool in tools() {
@@ -122,8 +122,8 @@ pub async fn look(ctx: &Ctx, store: &Store) -> Host {
                 Ok(version.lines().next().unwrap_or_default().to_owned())
             }
             Check::Program("qemu-system-x86_64") => match &qemu {
-                Some(qemu) => Ok(qemu.version.clone()),
-                None => Err("not found, or it does not answer".to_owned()),
+                Ok(qemu) => Ok(qemu.version.clone()),
+                Err(why) => Err(why.clone()),
             },
             Check::Program(name) => match program(name) {
                 Some(path) => Ok(path.display().to_string()),
@@ -141,7 +141,7 @@ pub async fn look(ctx: &Ctx, store: &Store) -> Host {
     Host {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         memory_free_mib: memory_free_mib(),
-        qemu,
+        qemu: qemu.ok(),
         compiler,
         cannot_link,
         kvm: kvm(Path::new("/dev/kvm")),
@@ -223,18 +223,61 @@ pub fn first_error(text: &str) -> String {
     line.unwrap_or("it said nothing").trim().chars().take(400).collect()
 }
 
-async fn qemu(ctx: &Ctx, store: &Store, path: PathBuf) -> Option<Qemu> {
-    let name = Hash::of(format!("qemu:{}", stamp(&path)).as_bytes());
+/// The line by which gcc, the linker or make tells that a compiler was killed or crashed.
+pub fn compiler_death(text: &str) -> Option<String> {
+    let tells = |line: &&str| {
+        [
+            "internal compiler error",
+            "signal terminated program",
+            "terminated with signal",
+            "virtual memory exhausted",
+            "out of memory allocating",
+            "Cannot allocate memory",
+        ]
+        .iter()
+        .any(|word| line.contains(word))
+            // make's words on a recipe that a signal ended, by itself or below a shell.
+            || (line.contains("***")
+                && ["] Killed", "] Segmentation fault", "] Aborted", "] Error 137", "] Error 139", "] Error 134"]
+                    .iter()
+                    .any(|word| line.contains(word)))
+    };
+    text.lines().find(tells).map(|line| line.trim().chars().take(400).collect())
+}
+
+/// What QEMU can do is asked of itself and not read from its version: it is built with and without.
+async fn qemu(ctx: &Ctx, store: &Store, path: PathBuf) -> Result<Qemu, String> {
+    let name = Hash::of(format!("qemu with ports:{}", stamp(&path)).as_bytes());
     if let Some(known) = store.fact(&name).and_then(|text| serde_json::from_str(&text).ok()) {
-        return Some(known);
+        return Ok(known);
     }
-    let version = Cmd::new(&path).arg("--version").output(ctx).await.ok()?.text();
-    let machines = Cmd::new(&path).args(["-machine", "help"]).output(ctx).await.ok()?.text();
-    let microvm = machines.lines().any(|line| line.split_whitespace().next() == Some("microvm"));
-    let version = version.lines().next()?.to_owned();
+    let ask = async |args: &[&str]| -> Result<String, String> {
+        let said = Cmd::new(&path).args(args).output(ctx).await;
+        said.map(|said| said.text()).map_err(|error| format!("it does not answer: {}", first_line(&error)))
+    };
+    let version = ask(&["--version"]).await?;
+    let version = version.lines().next().ok_or("it does not say its version")?.to_owned();
+    let machines = ask(&["-machine", "help"]).await?;
+    let devices = ask(&["-device", "help"]).await?;
+    if !devices.contains("\"virtserialport\"") {
+        return Err(format!(
+            "{} ({version}) has no virtserialport, by which results leave a guest: install a newer or fuller one",
+            path.display()
+        ));
+    }
+    let has = |machine: &str| machines.lines().any(|line| line.split_whitespace().next() == Some(machine));
+    let microvm = has("microvm");
+    if !microvm && !has("q35") {
+        let path = path.display();
+        return Err(format!("{path} ({version}) has neither the microvm nor the q35 machine: install a newer one"));
+    }
     let qemu = Qemu { path, version, microvm };
     let _ = store.remember(&name, &serde_json::to_string(&qemu).unwrap_or_default());
-    Some(qemu)
+    Ok(qemu)
+}
+
+fn first_line(error: &impl ToString) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Opens the device as QEMU would. Existence says nothing.
@@ -269,6 +312,28 @@ mod tests {
             "make: *** No rule to make target 'x'."
         );
         assert_eq!(first_error("a\nb\n\n"), "b");
+    }
+
+    #[test]
+    fn a_compiler_that_died_is_told_from_code_that_is_wrong() {
+        for line in [
+            "gcc: fatal error: Killed signal terminated program cc1",
+            "mm/slub.c:12:1: internal compiler error: Segmentation fault",
+            "collect2: fatal error: ld terminated with signal 9 [Killed]",
+            "cc1: out of memory allocating 4096 bytes after a total of 1 bytes",
+            "make[3]: *** [scripts/Makefile.build:229: mm/slub.o] Killed",
+            "make[3]: *** [scripts/Makefile.build:229: mm/slub.o] Error 137",
+        ] {
+            let text = format!("  CC      mm/slub.o\n{line}\nmake: *** [Makefile:224: __sub-make] Error 2\n");
+            assert_eq!(compiler_death(&text).as_deref(), Some(line));
+        }
+        for text in [
+            "mm/slub.c:12:1: error: expected ';' before 'return'\nmake[3]: *** [scripts/Makefile.build:229: mm/slub.o] Error 1\n",
+            "a.c:1:2: error: 'Killed' undeclared\n",
+            "make: *** No rule to make target 'x'.  Stop.\n",
+        ] {
+            assert_eq!(compiler_death(text), None);
+        }
     }
 
     #[test]
