@@ -77,6 +77,12 @@ pub const PANIC_DRAIN: Duration = Duration::from_secs(5);
 /// How often the state machine is told the time.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// The most that counts of the time between two looks at a clock, which are due every [`TICK`]: in a
+/// longer gap this process was suspended, or starved, and could not have heard a guest.
+pub const UNSEEN: Duration = Duration::from_secs(2);
+/// From SIGTSTP to our own stop: guests and compilers are told first, which takes a system call each.
+pub const PAUSE_GRACE: Duration = Duration::from_millis(50);
+
 /// Console bytes of one cell: a normal boot writes 15 KiB, and a flood comes at 1.5 MB/s.
 pub const CONSOLE_BYTES: u64 = 64 * MIB;
 /// Bytes on the result port of one cell.

@@ -5,10 +5,12 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use harness::limits;
 use harness::model::Events;
 use harness::plan::files::Project;
 use harness::process::{Ctx, Guard, Stop, StopSwitch};
 use harness::store::Store;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The variables of the caller's that reach a child. Everything else (MAKEFLAGS, KBUILD_*, CFLAGS,
@@ -49,16 +51,36 @@ pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(C
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
         let mut hup = signal(SignalKind::hangup())?;
+        let mut tstp = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
         loop {
             let name = tokio::select! {
                 done = &mut work => return done,
                 _ = int.recv() => "SIGINT",
                 _ = term.recv() => "SIGTERM",
                 _ = hup.recv() => "SIGHUP",
+                _ = tstp.recv() => {
+                    switch.pause(true);
+                    tokio::select! {
+                        done = &mut work => return done,
+                        () = tokio::time::sleep(limits::PAUSE_GRACE) => suspend()?,
+                    }
+                    switch.pause(false);
+                    continue;
+                }
             };
             switch.press(name);
         }
     })
+}
+
+/// Does what SIGTSTP does to a process that does not hear it, and returns when it is continued.
+fn suspend() -> Result<()> {
+    let own = rustix::process::getpid();
+    // The leader of a session has nobody who would continue it: the kernel would not stop it either.
+    if rustix::process::getsid(None)? != own {
+        rustix::process::kill_process(own, Signal::STOP)?;
+    }
+    Ok(())
 }
 
 /// The environment that children get.

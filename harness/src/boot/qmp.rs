@@ -37,6 +37,8 @@ pub enum Command {
     Cont,
     /// Tell the registers, in words for people.
     Registers,
+    /// Stop the machine and its clocks.
+    Stop,
     /// End QEMU.
     Quit,
 }
@@ -54,6 +56,7 @@ impl Command {
             Command::Registers => {
                 b"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info registers\"}}\r\n"
             }
+            Command::Stop => b"{\"execute\":\"stop\"}\r\n",
             Command::Quit => b"{\"execute\":\"quit\"}\r\n",
         }
     }

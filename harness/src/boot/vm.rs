@@ -20,7 +20,7 @@ use crate::broken::broken;
 use crate::judge::watch::{Action, Deadlines, Event, Evidence, Watch};
 use crate::limits;
 use crate::model::Plan;
-use crate::process::{Cmd, Ctx, ProcessError, Running, StopLevel, Tail, describe};
+use crate::process::{Clock, Cmd, Ctx, ProcessError, Running, StopLevel, Tail, describe};
 
 /// Why a guest could not even be started.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +73,11 @@ pub async fn run(
     let command = Cmd::new(&guest.qemu).args(guest.args(channels));
     fs::write(folder.join(log::ARGV), format!("{}\n", command.display()))?;
     let logs = Logs::create(folder)?;
-    let started = Instant::now();
+    let clock = Clock::start();
     let running = command.inherit(console_peer).inherit(results_peer).inherit(monitor_peer).spawn(ctx)?;
     let mut session = Session {
         ctx,
-        started,
+        clock,
         running,
         console: Some(console),
         results: Some(results),
@@ -122,7 +122,7 @@ impl Logs {
 
 struct Session<'a> {
     ctx: &'a Ctx,
-    started: Instant,
+    clock: Clock,
     running: Running,
     console: Option<UnixStream>,
     results: Option<UnixStream>,
@@ -143,7 +143,7 @@ impl Session<'_> {
     async fn listen(&mut self) -> Result<(), VmError> {
         let mut err = self.running.take_stderr();
         let mut out = self.running.take_stdout();
-        let mut stop = self.ctx.stop.clone();
+        let (mut stop, mut pauses) = (self.ctx.stop.clone(), self.ctx.stop.pauses());
         let mut tick = tokio::time::interval(limits::TICK);
         let [mut a, mut b, mut c, mut d, mut e] = [(); 5].map(|()| vec![0u8; 1 << 16]);
         let mut status = None;
@@ -170,6 +170,11 @@ impl Session<'_> {
                     None
                 }
                 level = stop.wanted(), if !self.ending => self.step(Event::Stop(level.signal())),
+                paused = pauses.next() => {
+                    // By the monitor: a guest whose process is stopped would find its clocks gone ahead.
+                    self.command(if paused { qmp::Command::Stop } else { qmp::Command::Cont }).await;
+                    None
+                }
                 _ = tick.tick() => self.step(Event::Tick),
             };
             match action {
@@ -214,7 +219,7 @@ impl Session<'_> {
     }
 
     fn step(&mut self, event: Event<'_>) -> Option<Action> {
-        self.watch.step(self.started.elapsed(), event)
+        self.watch.step(self.clock.passed(), event)
     }
 
     fn console_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {

@@ -7,6 +7,7 @@
 //! All children are spawned from the thread that lives as long as the run (a current-thread
 //! runtime on the main thread): the kernel sends `PR_SET_PDEATHSIG` when the *thread* ends.
 
+mod clock;
 pub mod guard;
 mod stop;
 
@@ -22,8 +23,9 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
+pub use clock::Clock;
 pub use guard::Guard;
-pub use stop::{Stop, StopLevel, StopSwitch};
+pub use stop::{Pauses, Stop, StopLevel, StopSwitch};
 
 use crate::broken::broken;
 use crate::limits;
@@ -224,17 +226,22 @@ impl Cmd {
         let deadline = self.deadline;
         let mut running = self.spawn(ctx)?;
         let argv = running.argv.clone();
+        let group = running.group;
         let ended = {
             let pump = running.pump(&mut sink);
-            let mut stop = ctx.stop.clone();
-            tokio::select! {
-                pumped = pump => match pumped {
-                    Ok(status) => Ok(status),
-                    Err(source) => Err(ProcessError::Io { argv, source }),
-                },
-                () = tokio::time::sleep(deadline) => Err(ProcessError::Deadline { argv, deadline }),
-                level = stop.wanted() => {
-                    Err(ProcessError::Interrupted { signal: level.signal() })
+            tokio::pin!(pump);
+            let (mut stop, mut pauses) = (ctx.stop.clone(), ctx.stop.pauses());
+            let (mut clock, mut tick) = (Clock::start(), tokio::time::interval(limits::TICK));
+            loop {
+                tokio::select! {
+                    pumped = &mut pump => break pumped.map_err(|source| ProcessError::Io { argv, source }),
+                    _ = tick.tick() => if clock.passed() >= deadline {
+                        break Err(ProcessError::Deadline { argv, deadline });
+                    },
+                    paused = pauses.next() => {
+                        signal_group(group, if paused { Signal::STOP } else { Signal::CONT });
+                    }
+                    level = stop.wanted() => break Err(ProcessError::Interrupted { signal: level.signal() }),
                 }
             }
         };
@@ -310,16 +317,15 @@ impl Running {
 
     /// Sends `signal` to the whole group.
     pub fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // Gone already is as good as ended.
-            let _ = rustix::process::kill_process_group(group, signal);
-        }
+        signal_group(self.group, signal);
     }
 
     /// Ends the group: SIGTERM, a grace, SIGKILL, and reaps the child. A second signal of the
     /// user's cuts the grace short.
     pub async fn end(&mut self, stop: &Stop) {
         self.signal(Signal::TERM);
+        // What is suspended would hear it only later.
+        self.signal(Signal::CONT);
         let grace = tokio::time::Instant::now() + limits::TERM_GRACE;
         let mut stop = stop.clone();
         tokio::select! {
@@ -349,6 +355,13 @@ impl Drop for Running {
         if self.group_alive() {
             self.signal(Signal::KILL);
         }
+    }
+}
+
+fn signal_group(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        // Gone already is as good as ended.
+        let _ = rustix::process::kill_process_group(group, signal);
     }
 }
 
