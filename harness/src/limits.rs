@@ -83,6 +83,13 @@ pub const UNSEEN: Duration = Duration::from_secs(2);
 /// From SIGTSTP to our own stop: guests and compilers are told first, which takes a system call each.
 pub const PAUSE_GRACE: Duration = Duration::from_millis(50);
 
+/// Damaged things that are kept for a look at them: the newest, since each may be a whole source tree.
+pub const BAD_KEPT: usize = 3;
+/// Runs kept below target/abimatrix: a week of a busy desk.
+pub const RUNS_KEPT: usize = 50;
+/// What `clean` removes unless it is told otherwise: unused for a month.
+pub const CLEAN_DAYS: u64 = 30;
+
 /// Console bytes of one cell: a normal boot writes 15 KiB, and a flood comes at 1.5 MB/s.
 pub const CONSOLE_BYTES: u64 = 64 * MIB;
 /// Bytes on the result port of one cell.

@@ -37,6 +37,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Run this project's own tests
     Test(Test),
+    /// Remove what was not used for long from the cache, and the runs of that time
+    Clean(Clean),
     /// Measure this tool against bare QEMU and bare make, as ratios
     Bench(Bench),
     /// Read a KTAP or TAP log, console prefixes included: its tree, totals and problems
@@ -142,6 +144,21 @@ pub struct Test {
     /// Prove that no test is empty: switch off the handling of each fault of docs/faults.md in turn
     #[arg(long = "break", conflicts_with = "fast")]
     pub breaks: bool,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `clean`.
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// What was not used for so many days goes
+    #[arg(long, value_name = "DAYS", default_value_t = harness::limits::CLEAN_DAYS,
+        value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    pub older_than: u64,
+    /// Everything goes that no run is using
+    #[arg(long, conflicts_with = "older_than")]
+    pub all: bool,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

@@ -5,6 +5,7 @@
 
 mod bench;
 mod breaks;
+mod clean;
 mod cli;
 mod doctor;
 mod ktap;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::TestSyscall(args) => test_syscall::run(args),
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),
+        cli::Command::Clean(args) => clean::run(args),
         cli::Command::Bench(args) => bench::run(args),
         cli::Command::Ktap(args) => ktap::run(args),
     };

@@ -17,7 +17,7 @@ use harness::run::{self, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Color, Common, Exit, Format, TestSyscall};
-use crate::{doctor, progress, session, setup};
+use crate::{clean, doctor, progress, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
@@ -39,6 +39,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         }
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let out = out_folder(args, &project)?;
+        let _held = clean::hold(&out);
         let means =
             Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out: &out };
         let record = match run::run(&ctx, &means, &plan).await {
@@ -139,7 +140,7 @@ fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         return Ok(out);
     }
-    let runs = project.root().join("target/abimatrix");
+    let runs = clean::runs_folder(project.root());
     std::fs::create_dir_all(&runs).with_context(|| format!("cannot make {}", runs.display()))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let stamp = stamp(now);
@@ -150,6 +151,7 @@ fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
         match std::fs::create_dir(&out) {
             Ok(()) => {
                 point_latest(&runs, &name);
+                clean::keep_newest(&runs);
                 return Ok(out);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -276,11 +276,13 @@ async fn make_tree(
     let place = shop.store.place("source", id.as_str());
     let pristine = Pristine { id, path: place.join("tree") };
     if place.join("digest").is_file() {
+        shop.store.used(&place.join("digest"));
         cached(&shop.ctx.events, Stage::Unpack, &what);
         return Ok(pristine);
     }
     let _lock = shop.store.lock(shop.ctx, &format!("source-{}", pristine.id)).await?;
     if place.join("digest").is_file() {
+        shop.store.used(&place.join("digest"));
         cached(&shop.ctx.events, Stage::Unpack, &what);
         return Ok(pristine);
     }

@@ -9,8 +9,10 @@
 //! Below the root: `entry/KIND/KEY/`, `lock/`, `scratch/` (removed when its owner is gone),
 //! `bad/` (what did not match its manifest), `fact/` (small remembered facts of this host).
 
+mod clean;
 mod key;
 mod lock;
+pub mod tidy;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+pub use clean::Cleaned;
 pub use key::{Hash, Key, KeyBuilder};
 pub use lock::Lock;
 
@@ -40,6 +43,8 @@ pub enum StoreError {
     Full(io::Error),
     #[error("interrupted by {signal} while waiting for another run")]
     Interrupted { signal: &'static str },
+    #[error("another run uses the cache: wait for its end")]
+    InUse,
     #[error("the cache's folder {path} is not writable: {source}")]
     ReadOnly { path: PathBuf, source: io::Error },
 }
@@ -102,7 +107,9 @@ impl Store {
         let lock = std::fs::File::create(scratch.join(".lock")).map_err(StoreError::from_write)?;
         lock.lock()?;
         fs::rename(scratch.join(".lock"), scratch.join("lock"))?;
-        Ok(Store { root, scratch, _scratch_lock: lock, _guarded: guarded })
+        let store = Store { root, scratch, _scratch_lock: lock, _guarded: guarded };
+        store.forget_old_damage();
+        Ok(store)
     }
 
     /// The folder that all of it lies in.
@@ -128,6 +135,11 @@ impl Store {
         self.root.join(kind).join(name)
     }
 
+    /// Notes that the place with this mark was used: the oldest are the first that `clean` removes.
+    pub fn used(&self, mark: &Path) {
+        clean::touch(mark);
+    }
+
     /// Takes the lock called `name`, and says who holds it if it has to wait.
     pub async fn lock(&self, ctx: &Ctx, name: &str) -> Result<Lock, StoreError> {
         lock::take(&self.root.join("lock").join(format!("{name}.lock")), ctx, name).await
@@ -140,7 +152,10 @@ impl Store {
             return Ok(None);
         }
         match verify(&path) {
-            Ok(()) => Ok(Some(Entry { key: key.clone(), path })),
+            Ok(()) => {
+                clean::touch(&path);
+                Ok(Some(Entry { key: key.clone(), path }))
+            }
             Err(reason) => {
                 let bad = self.root.join("bad").join(format!("{kind}-{key}-{}", std::process::id()));
                 let _ = fs::remove_dir_all(&bad);

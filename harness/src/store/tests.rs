@@ -98,6 +98,70 @@ fn a_read_only_cache_is_one_clear_error() {
     assert!(text.contains("not-a-folder") && text.contains("not writable"), "{text}");
 }
 
+#[test]
+fn cleaning_takes_what_is_old_and_nothing_that_is_in_use() {
+    let root = tempfile::tempdir().unwrap();
+    let (ctx, _notes, _switch) = ctx_with_notes();
+    let store = Store::open(root.path(), &Guard::none()).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(40 * 86_400);
+    let date = |path: &Path| std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+    let key = |name: &str| KeyBuilder::new("thing").input("name", name).finish();
+    let [used, forgotten, fresh] = ["used", "forgotten", "fresh"].map(|name| published(&store, &key(name)));
+    date(&used.path);
+    date(&forgotten.path);
+    // A hit is a use.
+    store.find(&ctx, "thing", &key("used")).unwrap().unwrap();
+    for (name, mark) in [("old", true), ("young", false)] {
+        let tree = store.place("source", name).join("tree");
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::write(store.place("source", name).join("digest"), "x").unwrap();
+        if mark {
+            date(&store.place("source", name).join("digest"));
+        }
+    }
+    let mut held = None;
+    for name in ["idle", "busy"] {
+        std::fs::create_dir_all(store.place("tree", name)).unwrap();
+        let lock = root.path().join(format!("lock/tree-{name}.lock"));
+        let file = std::fs::File::create(&lock).unwrap();
+        date(&lock);
+        if name == "busy" {
+            file.lock().unwrap();
+            held = Some(file);
+        }
+    }
+    let month = tidy::Rule::OlderThan(std::time::Duration::from_secs(30 * 86_400));
+    let cleaned = store.clean(month).unwrap();
+    assert_eq!(cleaned.things, 3, "{cleaned:?}");
+    assert!(cleaned.bytes > 5000, "{cleaned:?}");
+    let there = |kind: &str, name: &str| store.place(kind, name).exists();
+    assert!(!forgotten.path.exists() && used.path.exists() && fresh.path.exists());
+    assert!(!there("source", "old") && there("source", "young"));
+    assert!(!there("tree", "idle") && there("tree", "busy"));
+    let second = Store::open(root.path(), &Guard::none()).unwrap();
+    assert!(matches!(store.clean(tidy::Rule::All), Err(StoreError::InUse)));
+    drop((second, held));
+    store.clean(tidy::Rule::All).unwrap();
+    assert!(!used.path.exists() && !there("tree", "busy") && !there("source", "young"));
+    assert_eq!(store.damaged().unwrap(), []);
+}
+
+#[test]
+fn of_what_was_set_aside_the_newest_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    for day in 0..6u64 {
+        let bad = root.path().join(format!("bad/tree-{day}"));
+        std::fs::create_dir_all(bad.join("src")).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(day * 86_400);
+        std::fs::File::open(&bad).unwrap().set_modified(then).unwrap();
+    }
+    let _store = Store::open(root.path(), &Guard::none()).unwrap();
+    let mut kept: Vec<_> =
+        std::fs::read_dir(root.path().join("bad")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    kept.sort();
+    assert_eq!(kept, ["tree-0", "tree-1", "tree-2"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
