@@ -10,7 +10,7 @@ use harness::limits;
 use harness::store::tidy::{Candidate, Rule, surplus};
 
 use crate::cli::{Clean, Exit};
-use crate::{progress, session};
+use crate::{progress, say, session};
 
 /// Removes and says how much.
 pub fn run(args: &Clean) -> Result<Exit> {
@@ -24,11 +24,11 @@ pub fn run(args: &Clean) -> Result<Exit> {
         Ok(store.clean(rule)?)
     })?;
     let runs = remove_runs(&runs_folder(project.root()), rule)?;
-    anstream::println!(
+    say::result(format_args!(
         "removed {} things ({} MiB) of the cache and {runs} runs",
         cleaned.things,
         cleaned.bytes >> 20
-    );
+    ))?;
     Ok(Exit::Passed)
 }
 

@@ -7,7 +7,7 @@ use harness::plan::host::{self, Host, KvmDevice};
 use harness::plan::tools::{self, Need, Tool};
 
 use crate::cli::{Doctor, Exit};
-use crate::{progress, session, setup};
+use crate::{progress, say, session, setup};
 
 /// Prints the table; 0 if nothing that is required is missing.
 pub fn run(args: &Doctor) -> Result<Exit> {
@@ -21,7 +21,7 @@ pub fn run(args: &Doctor) -> Result<Exit> {
             setup::install(&wanted)?;
             host = host::look(&ctx, &store).await;
         }
-        print(&host, &sources, &kvm(&store, &host));
+        say::result(table(&host, &sources, &kvm(&store, &host)))?;
         Ok(if host.missing(&sources).is_empty() { Exit::Passed } else { Exit::Incomplete })
     })
 }
@@ -67,7 +67,7 @@ fn kvm(store: &harness::store::Store, host: &Host) -> String {
     }
 }
 
-fn print(host: &Host, sources: &[Tool], kvm: &str) {
+fn table(host: &Host, sources: &[Tool], kvm: &str) -> String {
     let mut rows = Vec::new();
     for found in &host.found {
         rows.push((found.tool.clone(), found.state.clone()));
@@ -81,6 +81,7 @@ fn print(host: &Host, sources: &[Tool], kvm: &str) {
         rows.push((tool.clone(), state));
     }
     let width = rows.iter().map(|(tool, _)| tool.name.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
     for (tool, state) in rows {
         let (word, what) = match (&state, tool.need) {
             (Ok(state), _) => ("ok", state.clone()),
@@ -88,16 +89,14 @@ fn print(host: &Host, sources: &[Tool], kvm: &str) {
             (Err(why), Need::Column(_)) => ("missing", advice(&tool, why)),
             (Err(why), Need::Helpful) => ("absent", advice(&tool, why)),
         };
-        anstream::println!("{word:8} {:width$}  {what}", tool.name);
+        lines.push(format!("{word:8} {:width$}  {what}", tool.name));
     }
-    anstream::println!("{:8} {:width$}  {kvm}", "kvm", "/dev/kvm");
-    anstream::println!(
+    lines.push(format!("{:8} {:width$}  {kvm}", "kvm", "/dev/kvm"));
+    lines.push(format!(
         "{:8} {:width$}  {} processors, {} MiB of memory free",
-        "host",
-        "",
-        host.cpus,
-        host.memory_free_mib
-    );
+        "host", "", host.cpus, host.memory_free_mib
+    ));
+    lines.join("\n")
 }
 
 fn advice(tool: &Tool, why: &str) -> String {

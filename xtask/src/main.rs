@@ -10,6 +10,7 @@ mod cli;
 mod doctor;
 mod ktap;
 mod progress;
+mod say;
 mod session;
 mod setup;
 mod test;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
             // An exit code that travels with an error is not a part of its words.
             let words = error.chain().skip(usize::from(exit.is_some())).map(ToString::to_string);
             let words = sanitize_lines(&words.collect::<Vec<_>>().join(": "));
-            anstream::eprintln!("error: {words}");
+            say::aside(format_args!("error: {words}"));
             exit.unwrap_or(cli::Exit::Usage).into()
         }
     }

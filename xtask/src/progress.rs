@@ -10,6 +10,7 @@ use harness::model::{CellId, Events, RunEvent, Stage, Verdict};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::Common;
+use crate::say;
 
 /// Where progress goes. Standard output is for results alone.
 pub fn events(common: &Common) -> Events {
@@ -112,7 +113,7 @@ impl Screen {
             Some(bars) => {
                 let _ = bars.println(text);
             }
-            None => anstream::eprintln!("{text}"),
+            None => say::aside(text),
         }
     }
 }

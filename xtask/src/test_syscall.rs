@@ -17,7 +17,7 @@ use harness::run::{self, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Color, Common, Exit, Format, TestSyscall};
-use crate::{clean, doctor, progress, session, setup};
+use crate::{clean, doctor, progress, say, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
@@ -76,12 +76,12 @@ async fn prepare(
     let mut plan = match plan::plan(project, &args.syscall, &selection, &host) {
         Ok(plan) => plan,
         Err(PlanError::Nothing(why)) => {
-            anstream::eprintln!("nothing is selected: {why}");
+            say::aside(format_args!("nothing is selected: {why}"));
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    announce(args, store, &host, &plan);
+    announce(args, store, &host, &plan)?;
     // After a Ctrl-C nothing is installed.
     if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
         let wanted = doctor::missing(&host, &sources(&plan));
@@ -89,19 +89,20 @@ async fn prepare(
             setup::install(&wanted)?;
             host = host::look(ctx, store).await;
             plan = plan::plan(project, &args.syscall, &selection, &host)?;
-            announce(args, store, &host, &plan);
+            announce(args, store, &host, &plan)?;
         }
     }
     Ok(Some((host, plan)))
 }
 
-fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) {
+fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) -> Result<()> {
     let accelerator = accelerator(store, host, args.accel);
     if args.dry_run {
-        anstream::println!("{}:\n{plan}\n  {accelerator}", plan.syscall);
+        say::result(format_args!("{}:\n{plan}\n  {accelerator}", plan.syscall))?;
     } else {
-        anstream::eprintln!("{}:\n{plan}\n  {accelerator}", plan.syscall);
+        say::aside(format_args!("{}:\n{plan}\n  {accelerator}", plan.syscall));
     }
+    Ok(())
 }
 
 /// The packages that the plan's kernels come from.
@@ -137,11 +138,11 @@ fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
         if std::fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some()) {
             anyhow::bail!("{} is not empty (a run, perhaps): name a new folder", out.display());
         }
-        std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+        std::fs::create_dir_all(&out).map_err(|error| cannot_make(&out, error))?;
         return Ok(out);
     }
     let runs = clean::runs_folder(project.root());
-    std::fs::create_dir_all(&runs).with_context(|| format!("cannot make {}", runs.display()))?;
+    std::fs::create_dir_all(&runs).map_err(|error| cannot_make(&runs, error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let stamp = stamp(now);
     for n in 0..1000 {
@@ -155,10 +156,15 @@ fn out_folder(args: &TestSyscall, project: &Project) -> Result<PathBuf> {
                 return Ok(out);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot make {}", out.display())),
+            Err(error) => return Err(cannot_make(&out, error)),
         }
     }
     anyhow::bail!("{} is full of runs of this very second", runs.display())
+}
+
+/// A disk that does not let the run be written down is not the user's mistake.
+fn cannot_make(folder: &Path, error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!("cannot make {}", folder.display())).context(Exit::Incomplete)
 }
 
 /// The link is a convenience: two runs at once leave it at one of them.
@@ -203,10 +209,9 @@ fn choose_color(common: &Common) {
 fn print(record: &RunRecord, args: &TestSyscall) -> Result<()> {
     match args.format {
         // anstream takes the colours out again where they do not belong.
-        Format::Text => anstream::print!("{}", text::render(record, Paint::Colour)),
-        Format::Json => anstream::println!("{}", serde_json::to_string_pretty(record)?),
+        Format::Text => say::result(text::render(record, Paint::Colour).trim_end_matches('\n')),
+        Format::Json => say::result(serde_json::to_string_pretty(record)?),
     }
-    Ok(())
 }
 
 fn exit(record: &RunRecord, stopped: Option<&'static str>) -> Exit {
