@@ -21,10 +21,12 @@ fn main() {
     if mini::played() {
         return;
     }
-    support::run_all(&[(
-        "killed at any moment it leaves nothing, and the next run is right",
-        killed_at_any_moment,
-    )]);
+    support::run_all(&[
+        ("two runs on one empty cache build each thing once", two_at_once),
+        ("a suspended run goes on where it was", suspended),
+        ("ctrl-c on a terminal ends it and leaves the terminal as it was", on_a_terminal),
+        ("killed at any moment it leaves nothing, and the next run is right", killed_at_any_moment),
+    ]);
 }
 
 /// Moments that are tried where nobody says how many.
@@ -32,7 +34,14 @@ const KILLS: usize = 50;
 /// Worlds that are worked on at the same time: CI's processors.
 const WORKERS: usize = 2;
 /// How the program is ended, in turn.
-const HOW: [&[Signal]; 4] = [&[Signal::INT], &[Signal::TERM], &[Signal::KILL], &[Signal::INT, Signal::INT]];
+const HOW: [&[Signal]; 6] = [
+    &[Signal::INT],
+    &[Signal::TERM],
+    &[Signal::KILL],
+    &[Signal::HUP],
+    &[Signal::INT, Signal::INT],
+    &[Signal::KILL],
+];
 
 fn number_from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
@@ -167,6 +176,7 @@ fn kill_at(world: &World, moment: Moment, dice: &mut Dice) -> (&'static str, &'s
         Some(0) => "done",
         Some(130) if moment.how[0] == Signal::INT => "interrupted",
         Some(143) if moment.how[0] == Signal::TERM => "terminated",
+        Some(129) if moment.how[0] == Signal::HUP => "hung up",
         None if killed => "killed",
         _ => panic!("{text}"),
     };
@@ -231,4 +241,151 @@ fn assert_cache(world: &World, text: &str) {
     let store = Store::open(&world.cache, &Guard::none()).unwrap();
     assert_eq!(store.damaged().unwrap(), [], "{text}");
     assert_eq!(World::names(&world.cache.join("bad")), [""; 0], "{text}");
+}
+
+/// The lines that tell that a stage did its work.
+fn worked(stderr: &str) -> Vec<String> {
+    let of_stage = |line: &&str| {
+        let stages = ["unpack", "configure", "compile", "selftests"];
+        line.contains(": done in") && stages.iter().any(|stage| line.starts_with(stage))
+    };
+    let what = |line: &str| line.split(": done in").next().unwrap().to_owned();
+    stderr.lines().filter(of_stage).map(what).collect()
+}
+
+fn two_at_once() {
+    let world = World::new();
+    // The first to come to these programs waits in them until the other run waits for it.
+    for program in ["tar", "strip"] {
+        let go = world.bin().join(format!("{program}.go"));
+        let text = format!(
+            "#!/bin/sh\nwhile [ ! -e {} ]; do sleep 0.02; done\nexec /usr/bin/{program} \"$@\"\n",
+            go.display()
+        );
+        world.program(program, &text);
+    }
+    let mut runs = ["a", "b"].map(|name| world.start(&world.args(name)));
+    let pids = [runs[0].pid(), runs[1].pid()];
+    for (place, program) in [("source-", "tar"), ("tree-", "strip")] {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let waits = format!("note: waiting for {place}");
+        let (index, line) = 'found: loop {
+            for (index, run) in runs.iter_mut().enumerate() {
+                let line = run.line(Instant::now() + Duration::from_millis(10));
+                if let Some(line) = line.filter(|line| line.starts_with(&waits)) {
+                    break 'found (index, line);
+                }
+            }
+            assert!(Instant::now() < deadline, "nobody waits for {place}");
+        };
+        let holder = format!("held by process {}", pids[1 - index]);
+        assert!(line.ends_with(&holder), "{line}: {holder}");
+        std::fs::write(world.bin().join(format!("{program}.go")), "").unwrap();
+    }
+    let runs = runs.map(support::Started::finish);
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for run in &runs {
+        world.assert_passed(run);
+        worked(&run.stderr).into_iter().for_each(|what| *counts.entry(what).or_default() += 1);
+        for line in run.stderr.lines().filter(|line| line.contains("/guest/include")) {
+            let (abi, source) = (line.split(' ').nth(2).unwrap(), line.rsplit('/').next().unwrap());
+            *counts.entry(format!("{source} {abi}")).or_default() += 1;
+        }
+    }
+    // One source; two legs configured and compiled; agent and probes; a selftest for each ABI.
+    assert_eq!(counts.len(), 1 + 2 + 2 + 4 + 3, "{counts:#?}");
+    assert!(counts.values().all(|count| *count == 1), "{counts:#?}");
+    let place = world.cache.join("tree");
+    let tree = World::names(&place).pop().unwrap();
+    let links = std::fs::read_to_string(place.join(tree).join("obj/links.log")).unwrap();
+    assert_eq!(links.lines().count(), 2, "both legs, once");
+    assert_cache(&world, "");
+}
+
+/// The state of a process in a letter; `T` when it is stopped.
+fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+fn suspended() {
+    let world = World::new();
+    world.assert_passed(&world.run(&world.args("warm")));
+    world.program("strip", "#!/bin/sh\nsleep 0.5\nexec /usr/bin/strip \"$@\"\n");
+    world.life_with("run-all", "sleep 700");
+    let before = world.played("monitor").len();
+    let mut started = world.start(&world.variant("suspended", "suspended"));
+    let pid = started.pid();
+    let signal = |signal| rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    // ABIMATRIX_SUSPEND=70 is longer than any deadline of a guest.
+    let pause = Duration::from_secs(number_from_env("ABIMATRIX_SUSPEND").unwrap_or(3));
+    let suspend = |compiling: bool| {
+        signal(Signal::TSTP);
+        eventually("the program has stopped", || state(pid) == Some('T'));
+        if compiling {
+            let others = || world.processes().into_iter().filter(|(other, _)| *other != pid);
+            assert!(others().count() > 0);
+            eventually("what it started has stopped", || others().all(|(pid, _)| state(pid) == Some('T')));
+        }
+        std::thread::sleep(pause);
+        signal(Signal::CONT);
+    };
+    started.wait_for("$ strip");
+    suspend(true);
+    started.wait_for("boot ");
+    eventually("a guest runs", || world.played("monitor").len() > before);
+    suspend(false);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while started.line(deadline).is_some() {}
+    let run = started.finish();
+    world.assert_passed(&run);
+    let told = world.played("monitor").into_iter().filter(|monitor| {
+        let mut after = monitor.lines().skip_while(|line| !line.contains("\"stop\""));
+        after.any(|line| line.contains("\"cont\""))
+    });
+    assert!(told.count() > 0, "no guest was stopped and continued: {run}");
+}
+
+/// The program in a terminal's foreground, under a shell, with keys to press.
+fn on_a_terminal() {
+    let world = World::new();
+    world.assert_passed(&world.run(&world.args("warm")));
+    world.life_with("run-all", "forever");
+    let before = world.played("monitor").len();
+    let root = world.root();
+    let quoted = |name: &str| harness::process::quote(root.join(name).to_str().unwrap());
+    let command = world.command(&world.args("terminal"));
+    // The shell hears the key as well, and goes on.
+    let text = format!(
+        "trap : INT\nstty -g > {}\n{}\necho $? > {}\nstty -g > {}\n",
+        quoted("before"),
+        support::mini::shell_words(&command),
+        quoted("code"),
+        quoted("after"),
+    );
+    std::fs::write(root.join("shell"), text).unwrap();
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--command"]).arg(format!("sh {}", quoted("shell"))).arg(root.join("screen"));
+    script.env_clear().envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    script.env("TERM", "xterm").env("SHELL", "/bin/sh");
+    script.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut script = script.spawn().expect("this test needs script (Debian: bsdutils)");
+    let mut keys = script.stdin.take().unwrap();
+    eventually("a guest runs", || world.played("monitor").len() > before);
+    std::io::Write::write_all(&mut keys, b"\x03").unwrap();
+    eventually("the shell has seen its end", || root.join("after").exists());
+    drop(keys);
+    script.wait().unwrap();
+    let read = |name: &str| String::from_utf8_lossy(&std::fs::read(root.join(name)).unwrap()).into_owned();
+    let screen = read("screen");
+    assert_eq!(read("code"), "130\n", "{screen}");
+    assert_eq!(read("before"), read("after"), "{screen}");
+    assert!(!read("before").is_empty());
+    assert!(screen.contains("\x1b["), "no bar on a terminal: {screen}");
+    assert_record(&world, "terminal", "interrupted", &screen);
+    eventually("nobody is left", || world.processes().is_empty());
+    assert_eq!(World::names(&world.cache.join("scratch")), [""; 0]);
+    for fds in world.played("fds") {
+        assert!(!fds.contains("/dev/pts") && !fds.contains("/dev/tty"), "QEMU has the terminal: {fds}");
+    }
 }

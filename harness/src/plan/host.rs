@@ -269,7 +269,9 @@ async fn qemu(ctx: &Ctx, store: &Store, path: PathBuf) -> Result<Qemu, String> {
     let microvm = has("microvm");
     if !microvm && !has("q35") {
         let path = path.display();
-        return Err(format!("{path} ({version}) has neither the microvm nor the q35 machine: install a newer one"));
+        return Err(format!(
+            "{path} ({version}) has neither the microvm nor the q35 machine: install a newer one"
+        ));
     }
     let qemu = Qemu { path, version, microvm };
     let _ = store.remember(&name, &serde_json::to_string(&qemu).unwrap_or_default());

@@ -20,8 +20,8 @@
 //! | `leave-behind`, `leave-behind stubborn` | a process that keeps everything open |
 //! | `sleep MS`, `forever`, `exit CODE`, `segv` | |
 //!
-//! Beside the script a `.console` and a `.results` file get every byte that was written. The program
-//! has other lives, by its first argument: see `main`.
+//! Beside the script a `.console` and a `.results` file get every byte that was written, and a
+//! `.monitor` file every command that was heard. The program has other lives, by its first argument: see `main`.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -40,6 +40,7 @@ use rustix::process::Signal;
 
 mod parent;
 
+/// By its arguments: QEMU, or one of the other lives.
 pub fn main() {
     let args: Vec<String> = std::env::args().collect();
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
@@ -87,7 +88,7 @@ fn play(words: &[&str]) {
     };
     let mute = script.lines().any(|line| line.trim() == "monitor mute");
     if !mute {
-        player.serve_monitor();
+        player.serve_monitor(sent("monitor"));
     }
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -362,7 +363,7 @@ impl Player {
     }
 
     /// Greets, and answers as QEMU does.
-    fn serve_monitor(&mut self) {
+    fn serve_monitor(&mut self, mut commands: File) {
         self.monitor_says(b"{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n");
         let mut monitor = self.monitor.as_ref().unwrap().try_clone().unwrap();
         let stubborn = self.stubborn.clone();
@@ -374,6 +375,7 @@ impl Player {
                 if byte[0] != b'\n' {
                     continue;
                 }
+                commands.write_all(&heard).unwrap();
                 let line = String::from_utf8_lossy(&std::mem::take(&mut heard)).into_owned();
                 if line.contains("info registers") {
                     let registers = b"{\"return\": \"CPU#0\\r\\nRIP=ffffffff81234567 RFL=00000046\"}\r\n";

@@ -71,7 +71,7 @@ const OBJECT_MAIN: &str = "#include \"variant.h\"\n#ifndef CONFIG_XYZZY_SYSCALL\
 /// What the tool asks of a kernel's Makefile, done in the kernel's way: objects in another folder,
 /// remade when their sources are newer; auto.conf remade from .config; words for each object.
 const MAKEFILE: &str = r#"O ?= .
-CC ?= gcc
+CC := gcc
 objs := init/main.o lib/a.o lib/b.o
 
 ifneq ($(filter vmlinux,$(MAKECMDGOALS)),)
@@ -86,6 +86,7 @@ $(O)/vmlinux: $(addprefix $(O)/,$(objs))
 	@gcc -static -nostdlib -Wl,--build-id=none -o $@ $^
 	@nm $@ > $(O)/System.map
 	@echo linked >> $(O)/links.log
+	@env > $(O)/env.log
 vmlinux: $(O)/vmlinux
 
 $(O)/%.o: %.c include/variant.h $(O)/include/config/auto.conf
@@ -138,6 +139,8 @@ case $name in
 *) leg="3 xyzzy=off; " ;;
 esac
 script=$here/played/$$
+env > "$script.env"
+readlink /proc/$$/fd/* > "$script.fds"
 if [ "object ${of_test#selftest }" = "$of_kernel" ] && [ "$objects $switch" = "$leg" ]; then
     cat "$here/life" > "$script"
 else
@@ -149,6 +152,13 @@ exec PLAYER -initrd "$script" "$@"
 
 const LIFE: &str = "console Linux version 1.0.0-mini (gcc) #1 SMP\nsleep 10\nhello\nplan\nsleep 5\nrun-all\nsleep 5\nbye\nclose\n\
     console <6>[    0.500000] reboot: Power down\nshutdown guest-shutdown\nexit 0\n";
+
+/// A command as a line for a shell, its environment left out.
+pub fn shell_words(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| harness::process::quote(word.to_str().unwrap())).collect();
+    words.join(" ")
+}
 
 fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -247,6 +257,11 @@ impl World {
         world
     }
 
+    /// The same with another cache.
+    pub fn with_cache(&self, cache: PathBuf) -> World {
+        World { _scratch: None, root: self.root.clone(), cache, env: self.env.clone() }
+    }
+
     /// The folder that all of it lies in.
     pub fn root(&self) -> &Path {
         &self.root
@@ -331,6 +346,19 @@ impl World {
         super::start_command(self.command(args))
     }
 
+    /// Runs a shell script in which the program's command is `"$@"`. What it mounts is its own: it is
+    /// root of a namespace.
+    pub fn run_in_namespace(&self, script: &str, args: &[String]) -> Run {
+        let program = self.command(args);
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
+        command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null()).env_clear();
+        command.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let run = super::run(command);
+        assert!(!run.stderr.contains("unshare:"), "this test needs user and mount namespaces: {run}");
+        run
+    }
+
     /// Every process that the runs of this world started and that is alive, with its arguments.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("{MARK}={}", self.root.join("home").display());
@@ -349,6 +377,13 @@ impl World {
             }
         }
         found
+    }
+
+    /// What the guests that were played left behind in files of this kind: `monitor`, `env`, `fds`.
+    pub fn played(&self, kind: &str) -> Vec<String> {
+        let folder = self.bin().join("played");
+        let names = World::names(&folder).into_iter().filter(|name| name.ends_with(&format!(".{kind}")));
+        names.map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).collect()
     }
 
     /// What lies in a folder, by name; empty if there is no such folder.

@@ -1,0 +1,426 @@
+//! T1: the program on a host that is not well: full or read-only disks, damaged caches, a hostile
+//! environment, compilers and QEMUs that fail. Every stage is real but the kernel, which is small,
+//! and QEMU, which is played (see `support/mini.rs`).
+
+mod support;
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use harness::process::Guard;
+use harness::store::Store;
+use serde_json::Value;
+use support::Run;
+use support::mini::{self, CELLS, World};
+
+fn main() {
+    if mini::played() {
+        return;
+    }
+    support::run_all(&[
+        ("a full cache is a clear error and never half an entry", cache_on_a_full_disk),
+        ("run.json on a full disk stays what it was", record_on_a_full_disk),
+        ("a read-only cache is one clear error", read_only_cache),
+        ("a folder for the run that cannot be written to is told before any work", no_place_for_the_run),
+        ("output that is full or closed is no panic", full_output),
+        ("damaged entries are made again, said aloud", damaged_entries),
+        ("what dead runs left is swept, and their locks hold nobody up", left_by_the_dead),
+        ("nothing of the caller's environment reaches a child", hostile_environment),
+        ("a folder far down is as good as any", far_down),
+        ("a qemu that lacks something is told before any work", unfit_qemu),
+        ("a qemu that exits at once is lost with its last words", qemu_exits),
+        ("code that does not build is named by file and line", build_error),
+        ("a compiler that is killed is not a fault of the code", compiler_killed),
+        ("clean removes all, and the next run is right", clean),
+    ]);
+}
+
+/// A world in which everything was built once.
+fn warm() -> World {
+    let world = World::new();
+    world.assert_passed(&world.run(&world.args("warm")));
+    world
+}
+
+fn assert_sound(cache: &Path) {
+    let store = Store::open(cache, &Guard::none()).unwrap();
+    assert_eq!(store.damaged().unwrap(), []);
+}
+
+/// All cells have this verdict and cause, whose text has these words.
+#[track_caller]
+fn assert_cells(cells: &[Value], verdict: &str, kind: &str, words: &[&str]) {
+    assert!(!cells.is_empty());
+    for cell in cells {
+        assert_eq!((&cell["verdict"], &cell["cause"]["kind"]), (&verdict.into(), &kind.into()), "{cell:#}");
+        for word in words {
+            assert!(cell["cause"]["text"].as_str().unwrap().contains(word), "{word}: {cell:#}");
+        }
+    }
+}
+
+#[track_caller]
+fn assert_says(run: &Run, code: i32, words: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run}");
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?}: {run}");
+    }
+    assert!(!run.stderr.contains("panicked"), "{run}");
+}
+
+fn cache_on_a_full_disk() {
+    let world = warm();
+    let full = world.root().join("full");
+    std::fs::create_dir(&full).unwrap();
+    // A warm cache on a small disk of which so much is left, and a series that is new to it.
+    for (index, left_kib) in [8, 200, 900, 2500].into_iter().enumerate() {
+        let name = format!("full{index}");
+        let after = world.root().join(format!("after{index}"));
+        let script = format!(
+            "mount -t tmpfs -o size=48m none {full}; cp -a {cache} {full}/cache
+             free=$(df --output=avail -k {full} | tail -1)
+             head -c $(( (free - {left_kib}) * 1024 )) /dev/zero > {full}/filler
+             set +e; \"$@\"; code=$?; set -e
+             rm {full}/filler; cp -a {full}/cache {after}; exit $code",
+            full = full.display(),
+            cache = world.cache.display(),
+            after = after.display(),
+        );
+        let run =
+            world.with_cache(full.join("cache")).run_in_namespace(&script, &world.variant(&name, &name));
+        assert!(matches!(run.code, Some(2 | 3)), "{left_kib} KiB: {run}");
+        let told = format!("{}{}", run.stdout, run.stderr);
+        assert!(told.contains("No space left") || told.contains("full"), "{left_kib} KiB: {run}");
+        assert!(!told.contains("panicked"), "{run}");
+        if run.code == Some(3) && !run.stdout.is_empty() {
+            assert!(run.cells().iter().any(|cell| cell["verdict"] == "error"), "{run}");
+            assert!(run.cells().iter().all(|cell| cell["verdict"] != "fail"), "{run}");
+        }
+        assert_eq!(World::names(&after.join("scratch")), [""; 0], "{run}");
+        assert_sound(&after);
+        // With room again, what is there is as good as new.
+        let again = world.with_cache(after);
+        again.assert_passed(&again.run(&again.variant(&name, &format!("{name}.again"))));
+        assert_eq!(World::names(&again.cache.join("bad")), [""; 0]);
+    }
+}
+
+fn record_on_a_full_disk() {
+    let world = warm();
+    // Everything is cached: of what is written, only run.json grows beyond eight KiB. That is told by
+    // an error for a write as on a full disk, once the signal that goes with it is ignored.
+    let mut command = Command::new("sh");
+    let program = world.command(&world.args("record"));
+    command.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"]);
+    command.arg(program.get_program()).args(program.get_args()).env_clear().stdin(Stdio::null());
+    command.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let run = support::run(command);
+    assert_says(&run, 3, &["the run cannot be written down", "File too large"]);
+    let out = world.out("record");
+    let record: Value = serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+    let cells = record["cells"].as_array().unwrap();
+    assert!((1..CELLS).contains(&cells.len()), "{record:#}");
+    assert_eq!(record["state"], "running", "{record:#}");
+    assert!(World::names(&out).iter().all(|name| !name.starts_with('.')), "{:?}", World::names(&out));
+    assert_sound(&world.cache);
+}
+
+fn read_only_cache() {
+    let world = warm();
+    let cache = world.cache.display();
+    let script = format!("mount --bind {cache} {cache}; mount -o remount,bind,ro {cache}; exec \"$@\"");
+    let run = world.run_in_namespace(&script, &world.args("read-only"));
+    assert_says(&run, 2, &["the cache's folder", "not writable", "Read-only file system"]);
+    assert!(run.stdout.is_empty(), "{run}");
+}
+
+fn no_place_for_the_run() {
+    let world = World::new();
+    let mut args = world.args("x");
+    let out = args.iter().position(|arg| arg == "--out").unwrap() + 1;
+    args[out] = "/proc/abimatrix/run".to_owned();
+    assert_says(&world.run(&args), 3, &["cannot make /proc/abimatrix/run"]);
+    let there = world.root().join("there");
+    std::fs::create_dir(&there).unwrap();
+    args[out] = there.display().to_string();
+    let script = format!("mount -t tmpfs -o ro none {}; exec \"$@\"", there.display());
+    let run = world.run_in_namespace(&script, &args);
+    assert_says(&run, 3, &["the run cannot be written down", "Read-only file system"]);
+    assert!(!world.cache.join("source").exists(), "something was unpacked");
+}
+
+fn full_output() {
+    let world = warm();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for (name, stdout, code) in [("full", Stdio::from(full()), 3), ("closed", Stdio::piped(), 3)] {
+        let mut command = world.command(&world.args(name));
+        let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains("panicked"), "{name}: {text}");
+        assert_eq!(output.status.code(), Some(code), "{name}: {text}");
+        let record = std::fs::read(world.out(name).join("run.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["state"], "complete", "{record:#}");
+    }
+    // Progress that nobody can read is no reason to end a run.
+    let output = world.command(&world.args("deaf")).stderr(full()).output().unwrap();
+    let run = Run {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::new(),
+    };
+    world.assert_passed(&run);
+}
+
+/// The files of this name in the entries of a kind.
+fn entry_files(world: &World, kind: &str, file: &str) -> Vec<PathBuf> {
+    let folder = world.cache.join("entry").join(kind);
+    let files: Vec<PathBuf> =
+        World::names(&folder).iter().map(|key| folder.join(key).join(file)).filter(|f| f.exists()).collect();
+    assert!(!files.is_empty(), "{kind}/*/{file}");
+    files
+}
+
+fn damaged_entries() {
+    let world = warm();
+    let kernel = &entry_files(&world, "kernel", "vmlinux")[0];
+    let file = std::fs::File::options().read(true).write(true).open(kernel).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+    std::fs::remove_file(&entry_files(&world, "image", "initramfs")[0]).unwrap();
+    std::fs::write(entry_files(&world, "guest", "agent")[0].with_file_name("more"), "").unwrap();
+    let run = world.run(&world.args("damaged"));
+    world.assert_passed(&run);
+    for word in ["vmlinux has changed", "initramfs is gone", "more was added", "it is made again"] {
+        assert!(run.stderr.contains(word), "{word}: {run}");
+    }
+    assert_eq!(World::names(&world.cache.join("bad")).len(), 3, "{run}");
+    assert_sound(&world.cache);
+    // A source that somebody wrote to is unpacked again, and the work tree with it.
+    let source = world.cache.join("source");
+    let source = source.join(&World::names(&source)[0]).join("tree/lib/a.c");
+    std::fs::write(&source, "int written_to;\n").unwrap();
+    let run = world.run(&world.variant("written", "written"));
+    world.assert_passed(&run);
+    assert!(run.stderr.contains("was written to: it is unpacked again"), "{run}");
+}
+
+fn left_by_the_dead() {
+    let world = warm();
+    for lock in World::names(&world.cache.join("lock")) {
+        std::fs::write(world.cache.join("lock").join(lock), "process 999999").unwrap();
+    }
+    let scratch = world.cache.join("scratch");
+    let [dead, unborn] = ["run-dead", "run-unborn"].map(|name| scratch.join(name));
+    std::fs::create_dir_all(dead.join("config-x")).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    // Killed before it had its lock, an hour ago.
+    std::fs::create_dir(&unborn).unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::open(&unborn).unwrap().set_modified(hour_ago).unwrap();
+    let run = world.run(&world.variant("heir", "heir"));
+    world.assert_passed(&run);
+    assert!(!run.stderr.contains("waiting"), "{run}");
+    assert_eq!(World::names(&scratch), [""; 0]);
+}
+
+fn hostile_environment() {
+    let mut world = World::new();
+    let evil = |name: &str| (name.to_owned(), "/evil".to_owned());
+    world.env = [
+        "MAKEFLAGS",
+        "MAKEFILES",
+        "MAKELEVEL",
+        "GNUMAKEFLAGS",
+        "KBUILD_OUTPUT",
+        "KBUILD_BUILD_USER",
+        "KCONFIG_CONFIG",
+        "KCONFIG_ALLCONFIG",
+        "KCFLAGS",
+        "CFLAGS",
+        "CPPFLAGS",
+        "LDFLAGS",
+        "HOSTCFLAGS",
+        "CC",
+        "CXX",
+        "LD",
+        "AR",
+        "ARCH",
+        "CROSS_COMPILE",
+        "LLVM",
+        "O",
+        "V",
+        "CPATH",
+        "C_INCLUDE_PATH",
+        "LIBRARY_PATH",
+        "GCC_EXEC_PREFIX",
+        "COMPILER_PATH",
+        "LD_LIBRARY_PATH",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_CONFIG",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_INDEX_FILE",
+        "TAR_OPTIONS",
+        "XZ_OPT",
+        "GZIP",
+        "PERL5LIB",
+        "BASH_ENV",
+        "ENV",
+        "CDPATH",
+        "LANG",
+        "LC_ALL",
+        "LANGUAGE",
+        "TZ",
+        "QEMU_AUDIO_DRV",
+        "LD_PRELOAD",
+        "SOURCE_DATE_EPOCH",
+        "CCACHE_PREFIX",
+        "TMPDIR",
+    ]
+    .map(evil)
+    .to_vec();
+    let run = world.run(&world.args("hostile"));
+    world.assert_passed(&run);
+    let tree = world.cache.join("tree");
+    let of_make = tree.join(&World::names(&tree)[0]).join("obj/env.log");
+    let guests = world.played("env");
+    assert_eq!(guests.len() % CELLS, 0);
+    for env in guests.into_iter().chain([std::fs::read_to_string(of_make).unwrap()]) {
+        assert!(!env.contains("evil"), "{env}");
+        assert!(env.contains("LC_ALL=C"), "{env}");
+    }
+}
+
+fn far_down() {
+    let scratch = tempfile::tempdir().unwrap();
+    // No UNIX socket could have a path there.
+    let deep = (0..3).fold(scratch.path().canonicalize().unwrap(), |path, _| path.join("d".repeat(100)));
+    std::fs::create_dir_all(&deep).unwrap();
+    let world = World::below(deep);
+    world.assert_passed(&world.run(&world.args("deep")));
+}
+
+fn unfit_qemu() {
+    let world = World::new();
+    let good = std::fs::read_to_string(world.bin().join("qemu-system-x86_64")).unwrap();
+    let bad = [
+        (good.replace("\"virtserialport\"", "\"isa-serial\""), ["has no virtserialport", "9.9.9"]),
+        (
+            good.replace("'microvm ", "'isapc ").replace("'q35 ", "'pc "),
+            ["neither the microvm nor the q35", "9.9.9"],
+        ),
+        (
+            good.replace("--version)", "--version) echo broken >&2; exit 1;;\nx)"),
+            ["does not answer", "status 1"],
+        ),
+    ];
+    for (text, words) in bad {
+        assert_ne!(text, good);
+        world.program("qemu-system-x86_64", &text);
+        let run = world.run(&world.args("unfit"));
+        assert_says(&run, 3, &words);
+        assert_says(&run, 3, &["package qemu-system-x86"]);
+        assert!(!world.cache.join("source").exists() && !world.out("unfit").exists(), "{run}");
+    }
+    // Without microvm there is another board.
+    world.program("qemu-system-x86_64", &good.replace("'microvm ", "'isapc "));
+    let run = world.run(&world.args("q35"));
+    world.assert_passed(&run);
+    let record: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(record["host"]["machine"], "q35");
+}
+
+fn qemu_exits() {
+    let world = warm();
+    world.life("stderr qemu-system-x86_64: failed to initialize: no such thing\nexit 1\n");
+    let run = world.run(&world.args("exits"));
+    assert_eq!(run.code, Some(3), "{run}");
+    assert_cells(&run.cells(), "error", "lost-vm", &["status 1", "no such thing"]);
+}
+
+/// A patch that adds a line to the end of a file of the small kernel.
+fn line_patch(world: &World, file: &str, line: &str) -> String {
+    let text = std::fs::read_to_string(world.root().join("source/mini").join(file)).unwrap();
+    let context: String = text.lines().flat_map(|line| [" ", line, "\n"]).collect();
+    let n = text.lines().count();
+    let patch = world.root().join("line.patch");
+    let text = format!(
+        "diff --git a/{file} b/{file}\n--- a/{file}\n+++ b/{file}\n@@ -1,{n} +1,{} @@\n{context}+{line}\n",
+        n + 1
+    );
+    std::fs::write(&patch, text).unwrap();
+    patch.display().to_string()
+}
+
+fn build_error() {
+    let world = warm();
+    // Wrong only where the option is on.
+    let line = "#ifdef CONFIG_XYZZY_SYSCALL\n+int wrong = \"x\" + ;\n+#endif";
+    let patch = line_patch(&world, "lib/b.c", line).to_owned();
+    let text = std::fs::read_to_string(&patch).unwrap().replace(",4 @@", ",6 @@");
+    std::fs::write(&patch, text).unwrap();
+    let mut args = world.args("wrong");
+    args.extend(["--extra-patch".to_owned(), patch]);
+    let run = world.run(&args);
+    assert_eq!(run.code, Some(3), "{run}");
+    let (patched, off): (Vec<Value>, Vec<Value>) =
+        run.cells().into_iter().partition(|cell| cell["leg"] == "patched");
+    assert_cells(
+        &patched,
+        "error",
+        "build-failed",
+        &["lib/b.c:5", "error:", "mini-1.0 patched does not build"],
+    );
+    assert!(off.iter().all(|cell| cell["verdict"] == "pass") && off.len() == 3, "{run}");
+}
+
+fn compiler_killed() {
+    let world = World::new();
+    let gcc = |then: &str| format!("#!/bin/sh\ncase \"$*\" in\n{then}esac\nexec /usr/bin/gcc \"$@\"\n");
+    world.program("gcc", &gcc("*lib/a.c) kill -KILL $$ ;;\n"));
+    let run = world.run(&world.args("killed"));
+    assert_eq!(run.code, Some(3), "{run}");
+    assert_cells(
+        &run.cells(),
+        "error",
+        "compiler-died",
+        &["the compiler died", "Killed", "says nothing of the code"],
+    );
+    // In the middle of the selftest, for one ABI; linking it in another way would be another program.
+    let crash = "*-m32*-static*xyzzy_test.c) echo 'x.c:1: internal compiler error: Aborted' >&2; exit 4 ;;\n";
+    world.program("gcc", &gcc(crash));
+    let run = world.run(&world.args("crashed"));
+    assert_eq!(run.code, Some(3), "{run}");
+    let (m32, others): (Vec<Value>, Vec<Value>) =
+        run.cells().into_iter().partition(|cell| cell["abi"] == "m32");
+    assert_cells(&m32, "error", "compiler-died", &["internal compiler error", "selftest for -m32"]);
+    assert!(others.iter().all(|cell| cell["verdict"] == "pass") && others.len() == 4, "{run}");
+    world.program("gcc", &gcc(""));
+    world.assert_passed(&world.run(&world.args("well")));
+}
+
+fn clean() {
+    let world = warm();
+    let clean = |more: &[&str]| {
+        let args: Vec<String> =
+            std::iter::once(&"clean").chain(more).map(|word| (*word).to_owned()).collect();
+        world.run(&args)
+    };
+    let nothing = clean(&[]);
+    assert_eq!(nothing.code, Some(0), "{nothing}");
+    assert!(nothing.stdout.contains("removed 0 things"), "{nothing}");
+    let all = clean(&["--all"]);
+    assert_eq!(all.code, Some(0), "{all}");
+    for kind in ["source", "tree", "entry/kernel", "entry/image", "bad", "scratch"] {
+        assert_eq!(World::names(&world.cache.join(kind)), [""; 0], "{kind}: {all}");
+    }
+    world.assert_passed(&world.run(&world.args("anew")));
+    assert_sound(&world.cache);
+}
