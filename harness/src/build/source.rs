@@ -227,11 +227,14 @@ async fn from_git(
     let mirror = shop.store.place("git", Hash::of(repository.as_bytes()).as_str());
     let _lock = shop.store.lock(shop.ctx, &format!("git-{}", Hash::of(repository.as_bytes()))).await?;
     let git = |args: &[&str]| {
-        Cmd::new("git").arg("--git-dir").arg(&mirror).args(args).deadline(limits::UNPACK_DEADLINE)
+        // No tidying up behind our back: git does it in a process that leaves its group.
+        let git = Cmd::new("git").args(["-c", "gc.auto=0", "--git-dir"]).arg(&mirror);
+        git.args(args).deadline(limits::UNPACK_DEADLINE)
     };
-    if !mirror.join("HEAD").exists() {
-        git(&["init", "--quiet", "--bare"]).output(shop.ctx).await?;
-    }
+    fs::create_dir_all(&mirror)?;
+    forget_locks(&mirror)?;
+    // Also where there is one: it may have been cut off in the middle of its making.
+    git(&["init", "--quiet", "--bare"]).output(shop.ctx).await?;
     let whole_id = revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit());
     let known = |rev: String| async move {
         let spec = format!("{rev}^{{commit}}");
@@ -256,6 +259,18 @@ async fn from_git(
         extract_plain(shop, &archive, into).await
     };
     make_tree(shop, kernel, Hash::of(commit.as_bytes()), extract).await
+}
+
+/// A git that was killed leaves its lock files, and no other would ever take them for its own. Ours,
+/// which is held here, says that whoever made them is dead.
+fn forget_locks(mirror: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(mirror)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 async fn extract_plain(shop: &Workshop<'_>, archive: &Path, into: &Path) -> Result<(), Trouble> {
