@@ -30,6 +30,8 @@ pub struct WorkTree {
     pub obj: PathBuf,
     pristine: Pristine,
     place: PathBuf,
+    /// Where a file is made before it takes its place: a run that is killed leaves nothing in the tree.
+    scratch: tempfile::TempDir,
     _lock: Lock,
 }
 
@@ -44,6 +46,7 @@ pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> 
         obj: place.join("obj"),
         pristine: pristine.clone(),
         place: place.clone(),
+        scratch: shop.store.scratch("put-")?,
         _lock: lock,
     };
     let reference = match pristine.intact().await? {
@@ -156,7 +159,7 @@ impl WorkTree {
         let before = self.deviating()?;
         let after: BTreeSet<String> = overlay.files().map(|(path, _)| path.to_owned()).collect();
         let either: BTreeSet<&String> = before.union(&after).collect();
-        write_list(&list, either.iter().map(|path| path.as_str()))?;
+        write_list(self.scratch.path(), &list, either.iter().map(|path| path.as_str()))?;
         let mut changed = 0;
         for path in either {
             changed += usize::from(self.put(path, overlay.get(path))?);
@@ -199,8 +202,7 @@ impl WorkTree {
         };
         let parent = target.parent().unwrap_or(&self.src);
         fs::create_dir_all(parent)?;
-        // Made in the place itself: a run that is killed in here leaves nothing in the source.
-        let mut file = tempfile::NamedTempFile::new_in(&self.place)?;
+        let mut file = tempfile::NamedTempFile::new_in(self.scratch.path())?;
         file.write_all(&bytes)?;
         let mode = if executable { 0o755 } else { 0o644 };
         file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
@@ -209,9 +211,9 @@ impl WorkTree {
     }
 }
 
-fn write_list<'a>(path: &Path, names: impl Iterator<Item = &'a str>) -> std::io::Result<()> {
+fn write_list<'a>(scratch: &Path, path: &Path, names: impl Iterator<Item = &'a str>) -> std::io::Result<()> {
     let text: String = names.flat_map(|name| [name, "\n"]).collect();
-    crate::store::write_atomic(path, text.as_bytes())
+    crate::store::write_by_way_of(scratch, path, text.as_bytes())
 }
 
 fn read_with_mode(path: &Path) -> std::io::Result<Option<(Vec<u8>, bool)>> {

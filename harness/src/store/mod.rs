@@ -213,7 +213,7 @@ impl Store {
 
     /// Remembers such a fact.
     pub fn remember(&self, name: &Hash, value: &str) -> Result<(), StoreError> {
-        write_atomic(&self.root.join("fact").join(name.as_str()), value.as_bytes())
+        write_by_way_of(&self.scratch, &self.root.join("fact").join(name.as_str()), value.as_bytes())
             .map_err(StoreError::from_write)
     }
 
@@ -230,8 +230,12 @@ impl Drop for Store {
 
 /// Writes a file whole or not at all: a temporary one beside it, synced, then renamed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
+    write_by_way_of(path.parent().unwrap_or(Path::new(".")), path, bytes)
+}
+
+/// The same with the temporary file in a folder of the same file system that is gone when the run is.
+pub fn write_by_way_of(scratch: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(scratch)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

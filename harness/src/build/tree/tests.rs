@@ -29,7 +29,8 @@ async fn bench() -> Bench {
     }
     let lock = store.lock(&ctx, "tree").await.unwrap();
     let (src, obj) = (place.join("src"), place.join("obj"));
-    let tree = WorkTree { src, obj, pristine, place, _lock: lock };
+    let scratch = tempfile::tempdir_in(root.path()).unwrap();
+    let tree = WorkTree { src, obj, pristine, place, scratch, _lock: lock };
     Bench { _root: root, ctx, _switch: switch, tree }
 }
 
