@@ -138,7 +138,7 @@ pub struct Doctor {
 /// `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only the tiers without a kernel (T0 to T2): under two minutes
+    /// Only the tiers without a kernel (T0 to T2): under four minutes
     #[arg(long)]
     pub fast: bool,
     /// Prove that no test is empty: switch off the handling of each fault of docs/faults.md in turn

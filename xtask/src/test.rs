@@ -28,11 +28,16 @@ const LINT: [StageOf; 2] = [
     },
 ];
 
-const FAST: [StageOf; 2] = [
+const FAST: [StageOf; 3] = [
     StageOf { name: "T0-T2 library", cargo: &["test", "--locked", "-p", "harness"], component: None },
     StageOf {
         name: "T0 program",
         cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli"],
+        component: None,
+    },
+    StageOf {
+        name: "T1 program",
+        cargo: &["test", "--locked", "-p", "xtask", "--test", "t1_host", "--test", "t1_kill"],
         component: None,
     },
 ];

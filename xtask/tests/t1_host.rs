@@ -26,6 +26,7 @@ fn main() {
         ("a folder for the run that cannot be written to is told before any work", no_place_for_the_run),
         ("output that is full or closed is no panic", full_output),
         ("damaged entries are made again, said aloud", damaged_entries),
+        ("a git mirror that a killed git left locked is used again", dead_git),
         ("what dead runs left is swept, and their locks hold nobody up", left_by_the_dead),
         ("nothing of the caller's environment reaches a child", hostile_environment),
         ("a folder far down is as good as any", far_down),
@@ -209,6 +210,24 @@ fn damaged_entries() {
     let run = world.run(&world.variant("written", "written"));
     world.assert_passed(&run);
     assert!(run.stderr.contains("was written to: it is unpacked again"), "{run}");
+}
+
+fn dead_git() {
+    let world = World::new();
+    world.use_git();
+    world.assert_passed(&world.run(&world.args("git")));
+    let mirrors = world.cache.join("git");
+    let mirror = mirrors.join(&World::names(&mirrors)[0]);
+    for lock in ["shallow.lock", "config.lock", "HEAD.lock"] {
+        std::fs::write(mirror.join(lock), "").unwrap();
+    }
+    // A later commit has to be fetched, and the source unpacked.
+    let source = world.root().join("source/mini");
+    std::fs::write(source.join("README"), "more\n").unwrap();
+    world.use_git();
+    let run = world.run(&world.args("git-again"));
+    world.assert_passed(&run);
+    assert_eq!(World::names(&world.cache.join("source")).len(), 2, "{run}");
 }
 
 fn left_by_the_dead() {

@@ -66,6 +66,7 @@ fn stage(line: &str) -> Option<&'static str> {
     match word {
         "/usr/bin/gcc" | "/usr/bin/ld" => Some("host"),
         "unpack" | "tar" => Some("unpack"),
+        "git" if line.contains("--git-dir") => Some("unpack"),
         "patch" if line.ends_with('\u{2026}') => Some("patch"),
         // What comes after a patch is the choice of the tree's files.
         "patch" | "cp" => Some("tree"),
@@ -112,9 +113,14 @@ fn killed_at_any_moment() {
     let next = AtomicUsize::new(0);
     let seen: Mutex<BTreeMap<(&str, &str), usize>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
+        for worker in 0..WORKERS {
+            let (next, seen) = (&next, &seen);
+            scope.spawn(move || {
                 let world = World::new();
+                // The others have an archive.
+                if worker == 0 {
+                    world.use_git();
+                }
                 let cold = world.run(&world.args("cold"));
                 world.assert_passed(&cold);
                 let warm = world.run(&world.variant("warm", "warm"));
@@ -241,6 +247,7 @@ fn assert_cache(world: &World, text: &str) {
     let store = Store::open(&world.cache, &Guard::none()).unwrap();
     assert_eq!(store.damaged().unwrap(), [], "{text}");
     assert_eq!(World::names(&world.cache.join("bad")), [""; 0], "{text}");
+    assert_eq!(world.temporary_files(), [""; 0].map(std::path::PathBuf::from), "{text}");
 }
 
 /// The lines that tell that a stage did its work.

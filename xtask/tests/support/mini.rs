@@ -262,6 +262,48 @@ impl World {
         World { _scratch: None, root: self.root.clone(), cache, env: self.env.clone() }
     }
 
+    /// Takes the kernel's source from a git repository instead of a tarball.
+    pub fn use_git(&self) {
+        let source = self.root.join("source/mini");
+        for args in [
+            &["init", "--quiet", "--initial-branch=main"][..],
+            &["add", "."],
+            &["-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--message=x"],
+        ] {
+            let git = Command::new("git")
+                .arg("-C")
+                .arg(&source)
+                .args(args)
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .status();
+            assert!(git.unwrap().success(), "{args:?}");
+        }
+        write(
+            &self.project().join("kernels").join(KERNEL).join("kernel.yaml"),
+            &format!(
+                "kernel: {KERNEL}\nsource:\n  git: {{repository: {:?}, revision: main}}\nconfigs: [mini.config]\n",
+                format!("file://{}", source.display())
+            ),
+        );
+    }
+
+    /// Temporary files in the cache, outside of its scratch.
+    pub fn temporary_files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut todo = vec![self.cache.clone()];
+        while let Some(folder) = todo.pop() {
+            for name in World::names(&folder) {
+                let path = folder.join(&name);
+                if name.starts_with(".tmp") {
+                    found.push(path);
+                } else if path.is_dir() && !path.is_symlink() {
+                    todo.push(path);
+                }
+            }
+        }
+        found
+    }
+
     /// The folder that all of it lies in.
     pub fn root(&self) -> &Path {
         &self.root
