@@ -57,7 +57,9 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InputError> {
-    serde_yaml::from_str(text).map_err(|error| {
+    // A tag would ask for a type; by default it is passed over.
+    let options = serde_yaml::options! { reject_unsupported_tags: true, reject_tagged_field_names: true };
+    serde_yaml::from_str_with_options(text, options).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         // The first line is the message; what follows is a rendered excerpt of the file.
         let what = error.without_snippet().to_string();
