@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use rustix::fs::FileType;
@@ -355,8 +355,13 @@ impl Pristine {
         Ok(())
     }
 
-    /// Reads a text file of the tree; `None` when there is none.
+    /// Reads a text file of the tree; `None` when there is none, or the path would leave it (a
+    /// Kconfig file may source anything).
     pub fn read(&self, path: &str) -> Option<String> {
+        let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !stays {
+            return None;
+        }
         let file = std::fs::File::open(self.path.join(path)).ok()?;
         let mut text = String::new();
         file.take(limits::TREE_FILE_BYTES).read_to_string(&mut text).ok()?;

@@ -108,6 +108,17 @@ async fn no_archive_writes_beside_its_tree_or_brings_more_than_files() {
     }
 }
 
+#[test]
+fn nothing_beside_the_tree_is_read() {
+    let bench = Bench::new();
+    let pristine = Pristine { id: Hash::of(b"x"), path: bench.root.path().join("outside") };
+    assert_eq!(pristine.read("x").as_deref(), Some("x"));
+    let beside = bench.root.path().join("outside/x");
+    for path in ["../outside/x", "./../outside/x", "y/../x", "/etc/passwd", beside.to_str().unwrap()] {
+        assert_eq!(pristine.read(path), None, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn an_archive_of_more_than_a_kernel_is_stopped_on_its_way() {
     let bench = Bench::new();
