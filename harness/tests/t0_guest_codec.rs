@@ -51,6 +51,19 @@ fn the_agents_codec_agrees_with_the_vectors() {
 }
 
 #[test]
+fn no_plan_makes_the_agents_parser_leave_its_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = ["tests/plan_mutations.c", "agent/plan.c"].map(|name| guest().join(name));
+    let program = folder.path().join("plan_mutations");
+    let sanitized = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    compile(&sanitized, &sources, &program, "gcc's libasan and libubsan (Debian: libgcc-12-dev)");
+    let mut command = Command::new(&program);
+    let ran = command.args(["50000", "1"]).env("ASAN_OPTIONS", "detect_leaks=0").output().unwrap();
+    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(ran.status.success() && said.contains("50000 plans"), "{said}");
+}
+
+#[test]
 fn agent_and_probe_compile_without_a_warning_for_every_abi() {
     let folder = tempfile::tempdir().unwrap();
     for abi in Abi::ALL {
