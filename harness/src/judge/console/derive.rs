@@ -1,7 +1,7 @@
 //! What a report's lines tell: whose row it is, its title, its task, the function at fault.
 
 use super::table::{Anchor, Row, Title};
-use super::text::{function, normalise};
+use super::text::{as_title, function, normalise};
 use super::{Kind, sanitize};
 
 /// Bytes that a task's name may have: 16 in the kernel, and workqueue workers print longer ones.
@@ -36,7 +36,7 @@ pub(super) fn title(row: &Row, text: &str) -> String {
     match row.title {
         Title::Text(title) => title.to_owned(),
         Title::Line => normalise(text),
-        Title::Exact => sanitize(text),
+        Title::Exact => as_title(text),
         Title::UpTo(end) => normalise(text.split(end).next().unwrap_or(text)),
         Title::Warn => warn_title(text),
         Title::Die => {

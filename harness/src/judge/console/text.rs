@@ -101,7 +101,12 @@ pub(super) fn normalise(message: &str) -> String {
             out.push_str(word);
         }
     }
-    let out = sanitize(out.trim());
+    as_title(out.trim())
+}
+
+/// A text as a title: [sanitised](sanitize) and short.
+pub(super) fn as_title(text: &str) -> String {
+    let out = sanitize(text);
     match out.char_indices().nth(TITLE_CHARS) {
         Some((end, _)) => format!("{}…", &out[..end]),
         None => out,
