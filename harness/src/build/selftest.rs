@@ -302,7 +302,8 @@ async fn guest_program(
     }
     let made = shop.store.scratch("guest-")?;
     let binary = made.path().join(name);
-    let compile = Cmd::new(compiler(abi)?)
+    let aside = shop.store.scratch("cc-")?;
+    let compile = Cmd::new(compiler(abi, aside.path())?)
         .arg(abi.flag())
         .args(GUEST_FLAGS)
         .arg("-I")
@@ -323,10 +324,12 @@ async fn guest_program(
 }
 
 /// The compiler for an ABI, as the `cc` crate finds it. Its flags are not taken: they come from
-/// variables of the caller's environment too, and nothing of that may get into a binary.
-fn compiler(abi: Abi) -> Result<PathBuf, Trouble> {
+/// variables of the caller's environment too, and nothing of that may get into a binary. To tell
+/// its family the crate runs it in that environment: what it says then is not wanted either.
+fn compiler(abi: Abi, scratch: &Path) -> Result<PathBuf, Trouble> {
     let mut build = cc::Build::new();
-    build.compiler("gcc").target(abi.triple()).host(Abi::M64.triple()).opt_level(2).cargo_metadata(false);
+    build.compiler("gcc").target(abi.triple()).host(Abi::M64.triple()).opt_level(2).out_dir(scratch);
+    build.cargo_metadata(false).cargo_warnings(false).cargo_debug(false).cargo_output(false);
     let tool = build.try_get_compiler().map_err(|error| Cause::Harness { detail: error.to_string() })?;
     Ok(tool.path().to_owned())
 }
