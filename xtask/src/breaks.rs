@@ -71,8 +71,9 @@ fn read(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Compiles the tests with the switches in them; the programs by the name of their target.
-fn compile() -> Result<BTreeMap<String, PathBuf>> {
+/// Compiles the tests with the switches in them: by the name of the target, the program and the
+/// folder of its package, in which cargo would run it.
+fn compile() -> Result<BTreeMap<String, (PathBuf, PathBuf)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["test", "--locked", "--workspace", "--features", "harness/break", "--no-run"]);
@@ -86,14 +87,15 @@ fn compile() -> Result<BTreeMap<String, PathBuf>> {
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
         let text = |pointer: &str| message.pointer(pointer).and_then(|value| value.as_str());
-        let (Some(program), Some(name), Some(kind)) =
-            (text("/executable"), text("/target/name"), text("/target/kind/0"))
+        let (Some(program), Some(manifest), Some(name), Some(kind)) =
+            (text("/executable"), text("/manifest_path"), text("/target/name"), text("/target/kind/0"))
         else {
             continue;
         };
         if message.pointer("/profile/test").and_then(|test| test.as_bool()) == Some(true) {
             let name = if kind == "lib" { "lib" } else { name };
-            programs.insert(name.to_owned(), PathBuf::from(program));
+            let package = Path::new(manifest).parent().unwrap_or(Path::new("/")).to_owned();
+            programs.insert(name.to_owned(), (PathBuf::from(program), package));
         }
     }
     Ok(programs)
@@ -107,12 +109,11 @@ enum Ended {
 }
 
 /// Runs one test, with its handling switched off or not.
-fn once(program: &Path, row: &Row, broken: bool) -> Result<Ended> {
-    let package = if row.target == "lib" || row.target.starts_with("t0") { "harness" } else { "." };
+fn once((program, package): &(PathBuf, PathBuf), row: &Row, broken: bool) -> Result<Ended> {
     let scratch = tempfile::tempdir()?;
     let said = scratch.path().join("said");
     let mut command = Command::new(program);
-    command.args([&row.test, "--exact", "--test-threads=1"]).current_dir(session::checkout().join(package));
+    command.args([&row.test, "--exact", "--test-threads=1"]).current_dir(package);
     command.env_remove("ABIMATRIX_BREAK").env_remove("UPDATE_CORPUS").env("TMPDIR", scratch.path());
     // What proptest finds in a broken program is nothing to remember.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
@@ -133,7 +134,8 @@ fn once(program: &Path, row: &Row, broken: bool) -> Result<Ended> {
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     };
-    let ran = std::fs::read_to_string(&said)?.lines().any(|line| line == "running 1 test");
+    let ran =
+        std::fs::read_to_string(&said)?.lines().any(|line| line.starts_with(&format!("test {}", row.test)));
     Ok(match (ran, status.success()) {
         (false, _) => Ended::NotRun,
         (true, true) => Ended::Passed,

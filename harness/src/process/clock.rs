@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::broken::broken;
 use crate::limits;
 
 /// A stopwatch that is looked at often, and does not count what passed while nobody could look.
@@ -28,7 +29,7 @@ impl Clock {
     fn look(&mut self, now: Instant) -> Duration {
         let gap = now.saturating_duration_since(self.last);
         self.last = now;
-        self.passed += gap.min(limits::UNSEEN);
+        self.passed += if broken("unseen-time") { gap } else { gap.min(limits::UNSEEN) };
         self.passed
     }
 }

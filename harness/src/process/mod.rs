@@ -175,7 +175,8 @@ impl Cmd {
         }
         command.envs(ctx.env.iter().map(|(k, v)| (k, v)));
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if broken("own-input") { Stdio::inherit() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         if let Some(dir) = &self.dir {
             command.current_dir(dir);

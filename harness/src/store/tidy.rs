@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::broken::broken;
+
 /// Something that was made once and may be of no more use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -30,7 +32,7 @@ pub enum Rule {
 pub fn surplus(mut candidates: Vec<Candidate>, rule: Rule) -> Vec<Candidate> {
     candidates.sort_by(|a, b| a.age.cmp(&b.age).then_with(|| b.path.cmp(&a.path)));
     let goes = |(index, candidate): &(usize, Candidate)| match rule {
-        _ if candidate.in_use => false,
+        _ if candidate.in_use || broken("tidy") => false,
         Rule::OlderThan(age) => candidate.age > age,
         Rule::BeyondNewest(kept) => *index >= kept,
         Rule::All => true,
