@@ -40,6 +40,27 @@ fn copy() -> (tempfile::TempDir, String) {
     (scratch, path)
 }
 
+/// A path, a file and an argument that mean to talk to the terminal.
+#[test]
+fn no_error_reaches_the_terminal_unescaped() {
+    let (scratch, root) = copy();
+    let kernel = scratch.path().join("kernels/linux-6.12/kernel.yaml");
+    std::fs::write(&kernel, "kernel: linux-6.12\n\"\\e[2J\\u202e\": 1\n").unwrap();
+    let gone = format!("{root}/\u{1b}[2J\u{202e}");
+    for args in [
+        &["test-syscall", "xyzzy", "--dry-run", "--project", &root][..],
+        &["test-syscall", "\u{1b}[2J\u{202e}", "--dry-run"],
+        &["test-syscall", "xyzzy", "--dry-run", "--project", &gone],
+    ] {
+        let output = xtask(args).0.output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        let bad = text.chars().find(|c| matches!(c, '\u{1b}' | '\u{202e}' | '\u{7}'));
+        assert_eq!(bad, None, "{args:?}: {text}");
+    }
+}
+
 #[test]
 fn a_dry_run_prints_the_plan_and_touches_nothing() {
     let run =
