@@ -96,9 +96,16 @@ fn nothing_of_a_guests_reaches_the_terminal_unescaped() {
     let mut bad = cell(Leg::Patched, Abi::M64, Some(cause), vec![case(evil, Verdict::Fail, Some(evil))]);
     bad.recorded =
         vec![RecordedRecord { program: evil.to_owned(), outcome: evil.to_owned(), cases: Vec::new() }];
+    bad.console_tail = vec![evil.to_owned(), "\u{9b}2J<script>".to_owned(), "x".repeat(100_000)];
+    bad.also = vec![bad.cause.clone().unwrap()];
     let good = cell(Leg::Patched, Abi::M32, None, vec![case("a", Verdict::Pass, None)]);
-    let text = render(&run(vec![bad, good]), Paint::Plain);
-    for c in ['\u{1b}', '\u{7}', '\u{202e}', '\r', '\u{0}'] {
+    let mut record = run(vec![bad, good]);
+    record.notes = vec![evil.to_owned()];
+    let json = serde_json::to_vec(&record).unwrap();
+    assert_eq!(serde_json::from_slice::<RunRecord>(&json).unwrap(), record);
+    let text = render(&record, Paint::Plain);
+    assert!(text.len() < 10_000, "{} bytes", text.len());
+    for c in ['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}', '\r', '\u{0}'] {
         assert!(!text.contains(c), "{c:?} in {text}");
     }
 }
