@@ -5,7 +5,7 @@ use super::text::{as_title, function, normalise};
 use super::{Kind, sanitize};
 
 /// Bytes that a task's name may have: 16 in the kernel, and workqueue workers print longer ones.
-const COMM_BYTES: usize = 64;
+pub(super) const COMM_BYTES: usize = 64;
 
 /// Whether a message is the row's.
 pub(super) fn matches(row: &Row, text: &str) -> bool {
@@ -21,15 +21,44 @@ pub(super) fn matches(row: &Row, text: &str) -> bool {
     after.is_some_and(|after| row.and.is_empty() || after.contains(row.and))
 }
 
-/// `what` of a die header `what: 0000 [#1] SMP`.
+/// `what` of a die header: `what: 0000 [#1] SMP`, `Oops - what [#1]`, `Kernel bug detected[#1]:`.
 fn die(text: &str) -> Option<&str> {
-    let at = text.find(" [#")?;
-    let number = text[at + 3..].split(']').next()?;
-    let (what, code) = text[..at].rsplit_once(": ")?;
-    let is_code = (4..=16).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_hexdigit());
-    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    (is_code && is_number && !what.is_empty()).then_some(what)
+    let (before, after) = text.split_once("[#")?;
+    let (number, flags) = after.split_once(']')?;
+    let is_flag = |word: &str| {
+        word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_=-:".contains(&b))
+    };
+    let counted = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    if !counted || !flags.split(' ').take(2).all(is_flag) {
+        return None;
+    }
+    let before = before.trim_end();
+    // s390 has the length of the instruction behind the code.
+    let before = before.rsplit_once(" ilc:").map_or(before, |(before, _)| before);
+    if let Some((what, code)) = before.rsplit_once(": ") {
+        let least = if what.starts_with(INTERNAL) { 1 } else { 4 };
+        let hex = code.bytes().all(|b| b.is_ascii_hexdigit());
+        if hex && (least..=16).contains(&code.len()) && !what.is_empty() {
+            return Some(what);
+        }
+    }
+    // sparc has the task before it.
+    let what = before.split_once("): ").map_or(before, |(_, what)| what);
+    [
+        INTERNAL,
+        "Oops",
+        "Kernel ",
+        "Unhandled kernel ",
+        "Break instruction in kernel",
+        "Unable to handle kernel ",
+    ]
+    .iter()
+    .any(|start| what.starts_with(start))
+    .then_some(what)
 }
+
+/// What arm puts before every die header.
+const INTERNAL: &str = "Internal error: ";
 
 /// The title of a finding, as far as its header tells.
 pub(super) fn title(row: &Row, text: &str) -> String {
@@ -41,8 +70,8 @@ pub(super) fn title(row: &Row, text: &str) -> String {
         Title::Warn => warn_title(text),
         Title::Die => {
             let what = die(text).unwrap_or(text);
-            let what = what.strip_prefix("Internal error: ").unwrap_or(what);
-            let what = what.strip_prefix("Oops: ").unwrap_or(what);
+            let what = what.strip_prefix(INTERNAL).unwrap_or(what);
+            let what = what.strip_prefix("Oops: ").or(what.strip_prefix("Oops - ")).unwrap_or(what);
             normalise(what.split(", ").next().unwrap_or(what))
         }
         Title::Slab => {
@@ -50,6 +79,7 @@ pub(super) fn title(row: &Row, text: &str) -> String {
             let what = text.split_once("): ").map_or("", |(_, what)| what);
             normalise(&format!("{cache}: {what}"))
         }
+        Title::Bracket => normalise(text.trim_matches(['[', ']', ' ']).trim_end_matches(['!', '.'])),
         Title::OfTask(title) => {
             let task = header_task(row, text).unwrap_or_default();
             title.to_owned() + task.rsplit_once('/').map_or("", |(comm, _)| comm)
@@ -79,7 +109,8 @@ pub(super) fn header_task(row: &Row, text: &str) -> Option<String> {
         }
         Kind::SoftLockup => text.strip_suffix(']')?.split_once('[')?.1.rsplit_once(':')?,
         Kind::HungTask => {
-            let task = text.strip_prefix("INFO: task ")?.split(" blocked ").next()?;
+            let task = text.strip_prefix("INFO: task ")?;
+            let task = task.split(" can't die ").next()?.split(" blocked ").next()?;
             task.rsplit_once(':')?
         }
         Kind::ScheduleWhileAtomic => {
@@ -87,24 +118,47 @@ pub(super) fn header_task(row: &Row, text: &str) -> Option<String> {
             let task = text.splitn(3, ": ").nth(2)?;
             task.rsplit_once('/')?.0.rsplit_once('/')?
         }
-        Kind::OutOfMemory => {
-            let task = text.split_once("Killed process ")?.1;
-            let (pid, task) = task.split_once(" (")?;
-            (task.split_once(')')?.0, pid)
-        }
+        Kind::OutOfMemory => match text.split_once("process ") {
+            Some((_, task)) => {
+                let (pid, task) = task.split_once(" (")?;
+                (task.split_once(')')?.0, pid)
+            }
+            None => return None,
+        },
         Kind::Warning => text.split_once(", CPU#")?.1.split_once(": ")?.1.rsplit_once('/')?,
         _ => return None,
     };
     task(comm, pid)
 }
 
-/// `CPU: 0 UID: 0 PID: 42 Comm: name Not tainted 6.12.0`; UID since 6.12.
-pub(super) fn cpu_line_task(text: &str) -> Option<String> {
-    let (head, tail) = text.split_once(" Comm: ")?;
-    let pid = head.split_once(" PID: ")?.1;
+/// The task, where a line of the report names it: `CPU: 0 UID: 0 PID: 42 Comm: name Not tainted 6.12.0`
+/// (UID since 6.12), `Pid: 42, comm: name Not tainted 3.2.0`, `Process name (pid: 42, …`, or the
+/// access that a sanitizer describes.
+pub(super) fn body_task(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix("CPU: ") {
+        let (head, tail) = rest.split_once(" Comm: ")?;
+        return task(before_taint(tail)?, head.split_once("PID: ")?.1);
+    }
+    if let Some(rest) = text.strip_prefix("Pid: ") {
+        let (pid, tail) = rest.split_once(", comm: ")?;
+        return task(before_taint(tail)?, pid);
+    }
+    if let Some(rest) = text.strip_prefix("Process ") {
+        let (comm, tail) = rest.split_once(" (pid: ")?;
+        return task(comm, tail.split([',', ')']).next()?);
+    }
+    if text.starts_with("Read of size ") || text.starts_with("Write of size ") {
+        let (comm, pid) = text.split_once(" by task ")?.1.rsplit_once('/')?;
+        return task(comm, pid);
+    }
+    None
+}
+
+/// A task's name, which what is said of the kernel's taint ends.
+fn before_taint(text: &str) -> Option<&str> {
     let ends = [" Not tainted", " Tainted: ", " Kdump: "];
-    let end = ends.iter().filter_map(|end| tail.find(end)).min()?;
-    task(&tail[..end], pid)
+    let end = ends.iter().filter_map(|end| text.find(end)).min()?;
+    Some(text[..end].trim_ascii())
 }
 
 fn task(comm: &str, pid: &str) -> Option<String> {
@@ -124,13 +178,14 @@ pub(super) fn header_frame(row: &Row, text: &str) -> Option<String> {
     }
 }
 
-/// The function that a line of the report names: where the instruction pointer was in the
-/// kernel, or for lockdep, where the lock is taken.
+/// The function that a line of the report names: where the instruction pointer was in the kernel, or for lockdep, where the lock is taken.
 pub(super) fn body_frame(kind: Kind, text: &str) -> Option<String> {
     if kind == Kind::Lockdep {
         return function(text.split_once(", at: ")?.1);
     }
-    let ip = text.strip_prefix("RIP: ").or_else(|| text.strip_prefix("EIP: "))?;
+    // x86, arm64, riscv, arm, powerpc, s390, mips.
+    let ips = ["RIP: ", "EIP: ", "pc : ", "epc : ", "PC is at ", "NIP [", "Krnl PSW : ", "epc   : "];
+    let ip = ips.iter().find_map(|ip| text.strip_prefix(ip))?;
     function(ip.strip_prefix("0010:").unwrap_or(ip))
 }
 

@@ -507,6 +507,7 @@ const FAULTS: &[Kind] = &[
     Kind::DebugObjects,
     Kind::BadPage,
     Kind::Kmemleak,
+    Kind::NetdevLeak,
     Kind::Warning,
     Kind::MessagesDropped,
 ];
