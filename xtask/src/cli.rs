@@ -39,6 +39,8 @@ pub enum Command {
     Test(Test),
     /// Remove what was not used for long from the cache, and the runs of that time
     Clean(Clean),
+    /// List what a kernel said was wrong, from any log of its console
+    ScanLog(ScanLog),
     /// Measure this tool against bare QEMU and bare make, as ratios
     Bench(Bench),
     /// Read a KTAP or TAP log, console prefixes included: its tree, totals and problems
@@ -121,9 +123,9 @@ pub struct TestSyscall {
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The matrix, for people.
+    /// For people.
     Text,
-    /// run.json.
+    /// For programs.
     Json,
 }
 
@@ -164,6 +166,21 @@ pub struct Clean {
     pub common: Common,
 }
 
+/// `scan-log`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 nothing wrong, 1 something wrong, 2 the log cannot be read")]
+pub struct ScanLog {
+    /// The log: of a console, of dmesg, of a system's log; - is the standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How the findings are printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Also list what is no fault of the kernel: crashed programs, lost messages, and such
+    #[arg(long)]
+    pub notes: bool,
+}
+
 /// `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -173,6 +190,9 @@ pub struct Bench {
     /// Also time a cold kernel build against a bare make (takes minutes)
     #[arg(long)]
     pub build: bool,
+    /// Only push a gigabyte of console through the scanner (needs no kernel)
+    #[arg(long)]
+    pub console: bool,
     /// Boot this often beside a processor burner and count the boots that were lost
     #[arg(long, value_name = "N")]
     pub boots: Option<usize>,

@@ -11,6 +11,7 @@ mod doctor;
 mod ktap;
 mod progress;
 mod say;
+mod scan_log;
 mod session;
 mod setup;
 mod test;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),
         cli::Command::Clean(args) => clean::run(args),
+        cli::Command::ScanLog(args) => scan_log::run(args),
         cli::Command::Bench(args) => bench::run(args),
         cli::Command::Ktap(args) => ktap::run(args),
     };

@@ -245,3 +245,89 @@ fn ktap_refuses_what_is_too_long_rather_than_cut_it() {
     let output = xtask(&["ktap", &path]).ends(2, &["more than 256 MiB", "cut out"]);
     assert!(output.stdout.is_empty());
 }
+
+/// A clean boot, with what is no fault of the kernel in it, and a program that talks of one.
+const CLEAN: &str = "\
+[    0.000000] Linux version 6.12.57 (builder@host) #1 SMP PREEMPT_DYNAMIC
+[    0.100000] Disabled x32 syscalls
+[    0.200000] WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!
+[    0.300000] Run /init as init process
+Kernel panic - not syncing: said a test
+[    0.400000] xyzzy_test[73]: segfault at 0 ip 0000000000401a3d sp 00007ffd1ca0b7d8 error 4 in x[401000+80000]
+[    0.500000] reboot: Power down
+";
+const OOPS: &str = "\
+[    1.500111] BUG: kernel NULL pointer dereference, address: 0000000000000008
+[    1.500222] Oops: Oops: 0000 [#1] SMP NOPTI
+[    1.500333] CPU: 0 UID: 0 PID: 73 Comm: xyz\x1b[2J Not tainted 6.12.57 #1
+[    1.500444] RIP: 0010:do_xyzzy+0x1c/0x60
+[    1.500555] ---[ end trace 0000000000000000 ]---
+[    1.600000] WARNING: CPU: 1 PID: 74 at fs/xyzzy.c:101 do_warn+0x44/0x60
+";
+
+fn log(bytes: &[u8]) -> (tempfile::TempDir, String) {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("console.log");
+    std::fs::write(&path, bytes).unwrap();
+    let path = path.display().to_string();
+    (scratch, path)
+}
+
+#[test]
+fn a_log_is_scanned_for_people() {
+    let (_scratch, clean) = log(CLEAN.as_bytes());
+    let output = xtask(&["scan-log", &clean]).ends(0, &[]);
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "a clean boot is silent");
+    xtask(&["scan-log", &clean, "--notes"])
+        .ends(0, &["2: x32-disabled: ", "6: segfault: segfault of xyzzy_test"]);
+    let (_scratch, bad) = log(OOPS.as_bytes());
+    let first = "1: oops: BUG: kernel NULL pointer dereference in do_xyzzy (by xyz/73, fatal)\n";
+    let output = xtask(&["scan-log", &bad]).ends(1, &[]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("{first}6: warning: WARNING at fs/xyzzy.c in do_warn\n")
+    );
+}
+
+#[test]
+fn a_log_is_scanned_for_programs() {
+    let (_scratch, clean) = log(CLEAN.as_bytes());
+    let output = xtask(&["scan-log", "--format", "json", &clean]).ends(0, &[]);
+    assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&output.stdout).unwrap(), [0; 0]);
+    let (_scratch, bad) = log(OOPS.as_bytes());
+    let output = xtask(&["scan-log", "--format", "json", &bad]).ends(1, &[]);
+    let found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let line = |n: usize| found[n]["line"].as_u64().unwrap();
+    assert_eq!((found.len(), line(0), line(1)), (2, 1, 6));
+    assert_eq!((found[0]["kind"].as_str(), found[0]["fatal"].as_bool()), (Some("oops"), Some(true)));
+    assert_eq!((found[1]["kind"].as_str(), found[1]["fatal"].as_bool()), (Some("warning"), Some(false)));
+    assert_eq!((found[0]["task"].as_str(), found[1]["task"].is_null()), (Some("xyz/73"), true));
+    assert_eq!(found[1]["title"].as_str(), Some("WARNING at fs/xyzzy.c in do_warn"));
+}
+
+#[test]
+fn a_log_comes_from_the_standard_input_too() {
+    let (_scratch, bad) = log(OOPS.as_bytes());
+    let mut run = xtask(&["scan-log", "-"]);
+    run.0.stdin(std::fs::File::open(&bad).unwrap());
+    run.ends(1, &["1: oops: "]);
+    let mut run = xtask(&["scan-log", "-"]);
+    run.0.stdin(std::process::Stdio::null());
+    run.ends(0, &["note: the standard input is empty"]);
+}
+
+#[test]
+fn what_cannot_be_scanned_is_not_called_clean() {
+    xtask(&["scan-log"]).ends(2, &["FILE"]);
+    xtask(&["scan-log", "/nonexistent/x.log"]).ends(2, &["cannot read /nonexistent/x.log: No such file"]);
+    xtask(&["scan-log", "/"]).ends(2, &["cannot read /: Is a directory"]);
+    let (_scratch, packed) = log(b"\x1f\x8b\x08\0\0\0\0\0");
+    xtask(&["scan-log", &packed]).ends(2, &["compressed", "zcat FILE | cargo xtask scan-log -"]);
+    let garbage: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let (_scratch, binary) = log(&[&garbage[..], b"\n", OOPS.as_bytes()].concat());
+    xtask(&["scan-log", &binary]).ends(1, &["oops: BUG: kernel NULL pointer dereference"]);
+    let lost =
+        format!("{CLEAN}** 3 printk messages dropped **\n[    9.000000] ** 4 printk messages dropped **\n");
+    let (_scratch, lost) = log(lost.as_bytes());
+    xtask(&["scan-log", &lost]).ends(0, &["note: the console dropped messages"]);
+}
