@@ -272,7 +272,7 @@ impl Scanner {
             None => !first,
         };
         if unexpected {
-            let title = "unexpected reboot: a second boot banner".to_owned();
+            let title = || "unexpected reboot: a second boot banner".to_owned();
             self.reports.clear();
             self.add(Kind::UnexpectedReboot, title, true, raw, message);
         }
@@ -285,7 +285,7 @@ impl Scanner {
             return;
         }
         let text = &*message.text;
-        let Some(at) = self.add(kind, title(row, text), row.fatal, raw, message) else { return };
+        let Some(at) = self.add(kind, || title(row, text), row.fatal, raw, message) else { return };
         self.findings[at].task = header_task(row, text);
         if row.body {
             self.close(message);
@@ -330,7 +330,7 @@ impl Scanner {
     fn add(
         &mut self,
         kind: Kind,
-        title: String,
+        title: impl FnOnce() -> String,
         fatal: bool,
         raw: &[u8],
         message: &Message,
@@ -354,7 +354,7 @@ impl Scanner {
             return None;
         }
         let (task, frame) = (None, None);
-        self.findings.push(Finding { kind, title, line, text, fatal, task, frame, at });
+        self.findings.push(Finding { kind, title: title(), line, text, fatal, task, frame, at });
         Some(self.findings.len() - 1)
     }
 
