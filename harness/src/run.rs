@@ -212,6 +212,7 @@ fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
         selected: plan.cells.len(),
         cells: Vec::new(),
         notes: plan.notes.clone(),
+        options: plan.options.clone(),
     }
 }
 

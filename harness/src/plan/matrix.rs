@@ -12,6 +12,7 @@ use super::yaml::InputError;
 use crate::broken::broken;
 use crate::limits;
 use crate::model::{Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, SyscallName};
+use crate::process::quote;
 
 /// What the user selected. Empty lists mean the default.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +95,8 @@ pub struct Plan {
     pub deadline: Duration,
     /// What was changed on the way, and why.
     pub notes: Vec<String>,
+    /// The words of the command line that change what a cell is, quoted for a shell.
+    pub options: Vec<String>,
 }
 
 /// Decides the matrix.
@@ -181,7 +184,18 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
         }
     }
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
-    Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, jobs, deadline, notes })
+    let options = options(selection);
+    Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, jobs, deadline, notes, options })
+}
+
+fn options(selection: &Selection) -> Vec<String> {
+    let patches = selection.extra_patches.iter();
+    let mut options: Vec<String> =
+        patches.flat_map(|patch| ["--extra-patch".to_owned(), quote(&patch.display().to_string())]).collect();
+    if let Some(timeout) = selection.timeout {
+        options.extend(["--timeout".to_owned(), timeout.as_secs().to_string()]);
+    }
+    options
 }
 
 fn suggestions(word: &str, known: &[String]) -> Vec<String> {

@@ -236,6 +236,9 @@ pub struct RunRecord {
     pub cells: Vec<CellRecord>,
     /// What the user was told on the way.
     pub notes: Vec<String>,
+    /// The words of the command line that change what a cell is, quoted for a shell.
+    #[serde(default)]
+    pub options: Vec<String>,
 }
 
 impl RunRecord {

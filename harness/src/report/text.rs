@@ -184,8 +184,9 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
     let CellRecord { kernel, leg, abi, .. } = cell;
     let _ = writeln!(
         out,
-        "  again: cargo xtask test-syscall {} --kernel {kernel} --leg {leg} --abi {abi}",
-        run.syscall
+        "  again: cargo xtask test-syscall {} --kernel {kernel} --leg {leg} --abi {abi}{}",
+        run.syscall,
+        run.options.iter().map(|word| format!(" {}", sanitize(word))).collect::<String>()
     );
 }
 

@@ -37,6 +37,7 @@ fn run(cells: Vec<CellRecord>) -> RunRecord {
         selected: cells.len(),
         cells,
         notes: Vec::new(),
+        options: vec!["--extra-patch".to_owned(), "'/tmp/a b.patch'".to_owned()],
     }
 }
 
@@ -75,7 +76,7 @@ linux-6.12 patched m32: fail: 1 of 2 cases failed; first: big values
   the console's last lines:
     | [ 1.0] last
   logs:  /runs/1/linux-6.12.patched.m32
-  again: cargo xtask test-syscall xyzzy --kernel linux-6.12 --leg patched --abi m32
+  again: cargo xtask test-syscall xyzzy --kernel linux-6.12 --leg patched --abi m32 --extra-patch '/tmp/a b.patch'
 
 proof of entry (architecture/number as the kernel saw them, how often):
   linux-6.12 patched m64         c000003e/463 × 72
