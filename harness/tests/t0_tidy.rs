@@ -88,7 +88,8 @@ fn the_judge_and_the_record_know_no_clock_and_no_file() {
 #[test]
 fn only_xtask_prints_reads_the_environment_or_ends_the_process() {
     let words = ["println!", "eprintln!", "print!(", "env::var", "process::exit"];
-    nowhere("harness/src", &words, &[], "that is xtask's");
+    // The break switches of a test build are the exception, and say so.
+    nowhere("harness/src", &words, &["src/broken.rs"], "that is xtask's");
 }
 
 #[test]
