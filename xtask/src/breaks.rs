@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::session;
 
@@ -33,6 +34,8 @@ pub fn run() -> Result<(u64, u64)> {
     let text = std::fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
     let rows = read(&text)?;
     let programs = compile()?;
+    // What a test leaves behind while its handling is broken becomes this process's to end.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (mut passed, mut failed) = (0, 0);
     for row in rows {
         let Row { number, switch, target, test } = &row;
@@ -129,11 +132,13 @@ fn once((program, package): &(PathBuf, PathBuf), row: &Row, broken: bool) -> Res
             None if started.elapsed() > TEST_DEADLINE => {
                 child.kill()?;
                 child.wait()?;
+                end_orphans()?;
                 return Ok(Ended::Late);
             }
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     };
+    end_orphans()?;
     let ran =
         std::fs::read_to_string(&said)?.lines().any(|line| line.starts_with(&format!("test {}", row.test)));
     Ok(match (ran, status.success()) {
@@ -141,6 +146,26 @@ fn once((program, package): &(PathBuf, PathBuf), row: &Row, broken: bool) -> Res
         (true, true) => Ended::Passed,
         (true, false) => Ended::Failed,
     })
+}
+
+/// Ends all children that this process has: it started none of them itself.
+fn end_orphans() -> Result<()> {
+    // Those that are killed leave theirs to us in turn: as often as a tree of processes is deep.
+    for _ in 0..100 {
+        let tasks = std::fs::read_dir("/proc/self/task")?;
+        let lists = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("children")));
+        let children = lists.map(Result::unwrap_or_default).collect::<Vec<_>>().join(" ");
+        let children: Vec<Pid> =
+            children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        if children.is_empty() {
+            return Ok(());
+        }
+        for child in children {
+            let _ = rustix::process::kill_process(child, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+        }
+    }
+    bail!("the processes that a test left behind do not end")
 }
 
 #[cfg(test)]

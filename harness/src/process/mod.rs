@@ -339,9 +339,7 @@ impl Running {
         while !at_once(&stop) && self.group_alive() && tokio::time::Instant::now() < grace {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if !broken("kill") {
-            self.signal(Signal::KILL);
-        }
+        self.signal(Signal::KILL);
         let _ = tokio::time::timeout(limits::KILL_GRACE, self.child.wait()).await;
     }
 
@@ -360,7 +358,7 @@ impl Drop for Running {
 }
 
 fn signal_group(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
+    if let Some(group) = group.filter(|_| signal != Signal::KILL || !broken("kill")) {
         // Gone already is as good as ended.
         let _ = rustix::process::kill_process_group(group, signal);
     }

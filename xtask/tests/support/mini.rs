@@ -375,6 +375,8 @@ impl World {
         command.env(MARK, self.root.join("home")).env("TMPDIR", self.tmp());
         command.env("CCACHE_DIR", self.root.join("home/ccache"));
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        // What `test --break` has switched off is switched off in the program, too.
+        command.envs(std::env::var_os("ABIMATRIX_BREAK").map(|switch| ("ABIMATRIX_BREAK", switch)));
         command
     }
 
