@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use crate::cli::Exit;
 use crate::session;
 
 /// A broken handling may make its test wait for ever. The slowest of these tests, on two busy
@@ -51,6 +52,11 @@ pub fn run() -> Result<(u64, u64)> {
         anstream::println!("break {number:2} {switch:24} {target} {test} ... {word}");
         if word.starts_with("ok") { passed += 1 } else { failed += 1 }
     }
+    // The program without switches takes its place in target/ again.
+    let status = cargo().args(["build", "--locked", "--quiet", "--package", "xtask"]).status()?;
+    if !status.success() {
+        bail!("cargo build {}", harness::process::describe(status));
+    }
     Ok((passed, failed))
 }
 
@@ -74,15 +80,19 @@ fn read(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(session::checkout()).stdin(Stdio::null());
+    command
+}
+
 /// Compiles the tests with the switches in them: by the name of the target, the program and the
 /// folder of its package, in which cargo would run it.
 fn compile() -> Result<BTreeMap<String, (PathBuf, PathBuf)>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     command.args(["test", "--locked", "--workspace", "--features", "harness/break", "--no-run"]);
     command.args(["--message-format", "json-render-diagnostics"]);
-    command.current_dir(session::checkout()).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("cannot start cargo")?;
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     if !output.status.success() {
         bail!("the tests do not compile with the feature `break`");
     }
@@ -139,8 +149,14 @@ fn once((program, package): &(PathBuf, PathBuf), row: &Row, broken: bool) -> Res
         }
     };
     end_orphans()?;
-    let ran =
-        std::fs::read_to_string(&said)?.lines().any(|line| line.starts_with(&format!("test {}", row.test)));
+    if let Some(signal) = session::interrupted(status) {
+        return Err(anyhow::anyhow!("interrupted by {signal}").context(Exit::Interrupted(signal)));
+    }
+    let said = String::from_utf8_lossy(&std::fs::read(&said)?).into_owned();
+    if !broken && !status.success() {
+        anstream::println!("{said}");
+    }
+    let ran = said.lines().any(|line| line.starts_with(&format!("test {}", row.test)));
     Ok(match (ran, status.success()) {
         (false, _) => Ended::NotRun,
         (true, true) => Ended::Passed,

@@ -16,6 +16,7 @@ Exit codes:
   2    wrong usage or input
   3    nothing failed, but something was skipped, missed or in error
   4    nothing was selected
+  129  interrupted by SIGHUP
   130  interrupted by Ctrl-C (SIGINT)
   143  interrupted by SIGTERM";
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,7 @@ use harness::model::Verdict;
 use serde::Serialize;
 
 use crate::cli::{Exit, Format, Ktap};
+use crate::say;
 
 /// Prints what the log says; 0 if nothing in it is wrong.
 pub fn run(args: &Ktap) -> Result<Exit> {
@@ -23,11 +24,7 @@ pub fn run(args: &Ktap) -> Result<Exit> {
         Format::Text => text(&log),
         Format::Json => serde_json::to_string_pretty(&Json::new(&log))? + "\n",
     };
-    match anstream::stdout().write_all(text.as_bytes()) {
-        // Who closes the pipe has read enough; the verdict is the same.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write to standard output")?,
-    }
+    say::listing(&text)?;
     Ok(match log.verdict() {
         Verdict::Pass | Verdict::Skip => Exit::Passed,
         Verdict::Fail | Verdict::Miss | Verdict::Error => Exit::Failed,

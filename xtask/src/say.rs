@@ -18,3 +18,12 @@ pub fn result(text: impl Display) -> Result<()> {
 pub fn aside(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
+
+/// Prints a listing, whose meaning is in the exit code too: who closes the pipe has read enough.
+pub fn listing(text: &str) -> Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("cannot print the result").context(Exit::Incomplete),
+    }
+}

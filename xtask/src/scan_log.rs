@@ -1,13 +1,14 @@
 //! `scan-log`: what a kernel said was wrong, from any log of it.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use harness::judge::console::{Finding, Kind, Scanner, sanitize};
 
 use crate::cli::{Exit, Format, ScanLog};
+use crate::say;
 
 /// Bytes that are read at once: more gains nothing over a pipe's own 64 KiB.
 const CHUNK: usize = 64 << 10;
@@ -18,20 +19,18 @@ pub fn run(args: &ScanLog) -> Result<Exit> {
     let wrong = |finding: &&Finding| !finding.kind.is_note();
     let listed: Vec<&Finding> =
         scanner.findings().iter().filter(|finding| args.notes || wrong(finding)).collect();
-    let mut out = anstream::stdout().lock();
-    match args.format {
-        Format::Text => listed.iter().try_for_each(|finding| writeln!(out, "{}", line(finding)))?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&listed)?)?,
-    }
-    out.flush()?;
+    say::listing(&match args.format {
+        Format::Text => listed.iter().map(|finding| line(finding) + "\n").collect(),
+        Format::Json => serde_json::to_string_pretty(&listed)? + "\n",
+    })?;
     if scanner.left_out() > 0 {
-        anstream::eprintln!("note: {} more findings were left out", scanner.left_out());
+        say::aside(format_args!("note: {} more findings were left out", scanner.left_out()));
     }
     if scanner.findings().iter().any(|finding| finding.kind == Kind::MessagesDropped) {
-        anstream::eprintln!("note: the console dropped messages: what they said is not known");
+        say::aside(format_args!("note: the console dropped messages: what they said is not known"));
     }
     if scanner.lines() == 0 {
-        anstream::eprintln!("note: {} is empty", name(&args.file));
+        say::aside(format_args!("note: {} is empty", name(&args.file)));
     }
     let found = scanner.left_out() > 0 || scanner.findings().iter().any(|finding| wrong(&finding));
     Ok(if found { Exit::Failed } else { Exit::Passed })

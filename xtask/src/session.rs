@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,7 +39,33 @@ pub fn checkout() -> PathBuf {
 }
 
 /// Runs a command's work on one thread, with signals heard and a guard beside it.
+///
+/// Once heard, a signal is never again what it was to this process: what runs children of its own
+/// afterwards looks at how they ended, see [`interrupted`].
 pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(Ctx) -> F) -> Result<T> {
+    drive(events, work, false)
+}
+
+/// The same for long work, which Ctrl-Z suspends together with its guests.
+pub fn run_suspendable<T, F: Future<Output = Result<T>>>(
+    events: Events,
+    work: impl FnOnce(Ctx) -> F,
+) -> Result<T> {
+    drive(events, work, true)
+}
+
+/// The signal that ended a child, if it is one that a person ends a program by.
+pub fn interrupted(status: std::process::ExitStatus) -> Option<&'static str> {
+    let names = [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")];
+    let ended = |(signal, _): &(Signal, _)| status.signal() == Some(signal.as_raw());
+    names.into_iter().find(ended).map(|(_, name)| name)
+}
+
+fn drive<T, F: Future<Output = Result<T>>>(
+    events: Events,
+    work: impl FnOnce(Ctx) -> F,
+    suspendable: bool,
+) -> Result<T> {
     // One thread: children die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let program = std::env::current_exe().context("cannot find this very program")?;
@@ -51,14 +78,17 @@ pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(C
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
         let mut hup = signal(SignalKind::hangup())?;
-        let mut tstp = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+        let mut tstp = match suspendable {
+            true => Some(signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?),
+            false => None,
+        };
         loop {
             let name = tokio::select! {
                 done = &mut work => return done,
                 _ = int.recv() => "SIGINT",
                 _ = term.recv() => "SIGTERM",
                 _ = hup.recv() => "SIGHUP",
-                _ = tstp.recv() => {
+                _ = async { tstp.as_mut()?.recv().await }, if suspendable => {
                     switch.pause(true);
                     tokio::select! {
                         done = &mut work => return done,
@@ -75,12 +105,20 @@ pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(C
 
 /// Does what SIGTSTP does to a process that does not hear it, and returns when it is continued.
 fn suspend() -> Result<()> {
-    let own = rustix::process::getpid();
-    // The leader of a session has nobody who would continue it: the kernel would not stop it either.
-    if rustix::process::getsid(None)? != own {
-        rustix::process::kill_process(own, Signal::STOP)?;
+    if is_job()? {
+        rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)?;
     }
     Ok(())
+}
+
+/// Whether a shell gave this process a group of its own, and would continue it. In the group of its
+/// session's leader there is nobody who would: the kernel does not stop such a process either.
+fn is_job() -> Result<bool> {
+    // Not by getsid(2): a session that began outside of this PID namespace has no number in it.
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // state, parent, group, session
+    Ok(fields.get(2) != fields.get(3))
 }
 
 /// The environment that children get.

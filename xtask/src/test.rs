@@ -153,6 +153,9 @@ fn run_stage(stage: &StageOf) -> Result<Counts> {
         }
     }
     let status = child.wait()?;
+    if let Some(signal) = session::interrupted(status) {
+        return Err(anyhow::anyhow!("interrupted by {signal}").context(Exit::Interrupted(signal)));
+    }
     // A stage without tests of its own counts as one; one that broke before its tests ran as well.
     match (results, status.success()) {
         (0, true) => counts.passed = 1,

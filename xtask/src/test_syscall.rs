@@ -22,7 +22,7 @@ use crate::{clean, doctor, progress, say, session, setup};
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     choose_color(&args.common);
-    session::run(progress::events(&args.common), |mut ctx| async move {
+    session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.common.project.as_deref())?;
         let planned = prepare(args, &ctx, &store, &project).await?;
@@ -86,7 +86,8 @@ async fn prepare(
     if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
         let wanted = doctor::missing(&host, &sources(&plan));
         if !wanted.is_empty() {
-            setup::install(&wanted)?;
+            // On another thread, so that signals are heard meanwhile.
+            tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(ctx, store).await;
             plan = plan::plan(project, &args.syscall, &selection, &host)?;
             announce(args, store, &host, &plan)?;

@@ -9,9 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::MissedTickBehavior;
 
 use super::frames::{self, Decoder, Nonce};
 use super::qemu::{Channels, Guest};
@@ -94,7 +95,8 @@ pub async fn run(
     };
     session.listen().await?;
     if let Some(registers) = &session.registers {
-        fs::write(folder.join(log::REGISTERS), registers)?;
+        // What else was seen is worth more than this file.
+        let _ = fs::write(folder.join(log::REGISTERS), registers);
     }
     Ok(session.watch.into_evidence())
 }
@@ -145,6 +147,8 @@ impl Session<'_> {
         let mut out = self.running.take_stdout();
         let (mut stop, mut pauses) = (self.ctx.stop.clone(), self.ctx.stop.pauses());
         let mut tick = tokio::time::interval(limits::TICK);
+        // After a suspension one look is enough.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let [mut a, mut b, mut c, mut d, mut e] = [(); 5].map(|()| vec![0u8; 1 << 16]);
         let mut status = None;
         let mut drained = Instant::now();
@@ -203,6 +207,10 @@ impl Session<'_> {
                 self.step(Event::Exit { how, success: false, stderr: self.stderr.text() });
                 return Ok(());
             }
+            if given_up && status.is_some() && self.take_what_is_there()? {
+                drained = Instant::now();
+                continue;
+            }
             if let Some(status) = status
                 && (!open || given_up)
             {
@@ -216,6 +224,27 @@ impl Session<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads what lies in the streams now, past a runtime that may not have looked for a while: a
+    /// late oops is not left there unread. Whether there was anything.
+    fn take_what_is_there(&mut self) -> Result<bool, VmError> {
+        let mut bytes = vec![0u8; 1 << 16];
+        let mut look = |stream: &Option<UnixStream>| {
+            let stream = stream.as_ref()?;
+            let n = rustix::net::recv(stream, &mut bytes[..], RecvFlags::DONTWAIT).ok()?.0;
+            (n > 0).then(|| bytes[..n].to_vec())
+        };
+        let (console, results) = (look(&self.console), look(&self.results));
+        let before = self.logs.console_bytes + self.logs.results_bytes;
+        if let Some(console) = &console {
+            self.console_bytes(console)?;
+        }
+        if let Some(results) = &results {
+            self.result_bytes(results)?;
+        }
+        // Beyond their limits there is nothing to wait for, whoever goes on writing.
+        Ok(self.logs.console_bytes + self.logs.results_bytes > before)
     }
 
     fn step(&mut self, event: Event<'_>) -> Option<Action> {

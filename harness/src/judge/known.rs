@@ -3,32 +3,78 @@
 //! Only what the kernel survives can be excused, and only by its own name: a panic ends the guest
 //! whether it is known or not, and a case that is missing is no case that fails.
 
-use super::console::Finding;
-use super::ktap::{Leaf, Status};
+use super::console::{Finding, Kind};
+use super::ktap::Status;
 use super::watch::Evidence;
 use crate::model::{CellId, KnownIssue, SyscallName};
 
-/// Takes the findings that are known out of the evidence and returns those issues, each once.
-pub fn set_aside(known: &[KnownIssue], seen: &mut Evidence) -> Vec<KnownIssue> {
-    let mut met = Vec::new();
+/// Takes the findings that are known out of the evidence. Those issues, each once, and the bits of
+/// taint that such reports leave.
+pub fn set_aside(known: &[KnownIssue], seen: &mut Evidence) -> (Vec<KnownIssue>, u64) {
+    let (mut met, mut taint) = (Vec::new(), 0);
     seen.findings.retain(|finding| {
+        let Some(of_kind) = taint_of(finding.kind).filter(|_| !finding.fatal) else { return true };
         let issue = known.iter().find(|issue| excuses(issue, finding));
         note(&mut met, issue);
+        taint |= if issue.is_some() { of_kind } else { 0 };
         issue.is_none()
     });
-    met
+    (met, taint)
 }
 
 fn excuses(issue: &KnownIssue, finding: &Finding) -> bool {
-    finding.is_kernel_fault()
-        && !finding.fatal
-        && (issue.symptom.is_splat(&finding.title) || issue.symptom.is_splat(&finding.whole_title()))
+    issue.symptom.is_splat(&finding.title) || issue.symptom.is_splat(&finding.whole_title())
 }
 
-/// The issue that a failed case is known by.
-pub fn of_case<'a>(known: &'a [KnownIssue], leaf: &Leaf<'_>) -> Option<&'a KnownIssue> {
-    let failed = leaf.case.status == Status::NotOk;
-    known.iter().find(|issue| failed && issue.symptom.is_case(&leaf.name))
+/// What a report of this kind taints the kernel with; `None` if it cannot be excused: the kernel is
+/// done for, or the reporter is, which turns itself off after its first report, so that its
+/// silence from there on is worth nothing. (`kernel/panic.c`, `lib/{ubsan,debugobjects}.c`,
+/// `mm/{page_alloc,slub,kfence,kmsan}`, `kernel/{watchdog,sched/core}.c`.)
+fn taint_of(kind: Kind) -> Option<u64> {
+    const BAD_PAGE: u64 = 1 << 5;
+    const WARN: u64 = 1 << 9;
+    const SOFT_LOCKUP: u64 = 1 << 14;
+    match kind {
+        Kind::Warning
+        | Kind::Refcount
+        | Kind::ListCorruption
+        | Kind::DebugObjects
+        | Kind::Cfi
+        | Kind::SleepInAtomic
+        | Kind::ScheduleWhileAtomic
+        | Kind::Ubsan => Some(WARN),
+        Kind::BadPage | Kind::SlabCorruption | Kind::Kfence | Kind::Kmsan => Some(BAD_PAGE),
+        Kind::SoftLockup => Some(SOFT_LOCKUP),
+        Kind::RcuStall
+        | Kind::HungTask
+        | Kind::WorkqueueLockup
+        | Kind::Kcsan
+        | Kind::Kmemleak
+        | Kind::NetdevLeak
+        | Kind::Bug => Some(0),
+        Kind::Lockdep | Kind::LockdepOff | Kind::Spinlock | Kind::Kasan => None,
+        Kind::Panic
+        | Kind::NoInit
+        | Kind::InitDied
+        | Kind::UnexpectedReboot
+        | Kind::Oops
+        | Kind::SmapViolation
+        | Kind::SmepViolation
+        | Kind::HardLockup
+        | Kind::Usercopy => None,
+        // No faults of the kernel's, or what makes it blind.
+        Kind::OutOfMemory
+        | Kind::Segfault
+        | Kind::MsrAccess
+        | Kind::TscLost
+        | Kind::X32Disabled
+        | Kind::MessagesDropped => None,
+    }
+}
+
+/// The issue that a case of this name is known by, if it failed.
+pub fn of_case<'a>(known: &'a [KnownIssue], name: &str, status: Status) -> Option<&'a KnownIssue> {
+    known.iter().find(|issue| status == Status::NotOk && issue.symptom.is_case(name))
 }
 
 /// Adds an issue to those that were met, once.

@@ -3,10 +3,13 @@
 /// The first address that is the kernel's on x86-64.
 const KERNEL_SPACE: u64 = 0xffff_8000_0000_0000;
 
+/// No function of a kernel is larger: what lies further behind a symbol is something else.
+const FUNCTION_BYTES: u64 = 1 << 20;
+
 /// `xyzzy_run+0x12` for an address, by the kernel's `System.map`; in words where it has no name.
 pub fn name(map: &str, address: u64) -> String {
     if address < KERNEL_SPACE {
-        return format!("{address:#x}, in user space");
+        return format!("{address:#x}, outside of the kernel's addresses");
     }
     let text = |line: &'_ str| -> Option<(u64, String)> {
         let mut words = line.split_whitespace();
@@ -16,7 +19,8 @@ pub fn name(map: &str, address: u64) -> String {
         Some((at, name.to_owned()))
     };
     let before = map.lines().filter_map(text).filter(|(at, _)| *at <= address);
-    match before.max_by_key(|(at, _)| *at) {
+    let near = |(at, _): &(u64, String)| address - at < FUNCTION_BYTES;
+    match before.max_by_key(|(at, _)| *at).filter(near) {
         Some((at, name)) => format!("{name}+{:#x}", address - at),
         None => format!("{address:#x}"),
     }
@@ -35,7 +39,8 @@ mod tests {
             (0xffff_ffff_8100_01ff, "xyzzy_run+0xff"),
             (0xffff_ffff_8100_0210, "weak+0x10"),
             (0xffff_ffff_8000_0000, "0xffffffff80000000"),
-            (0x40_1000, "0x401000, in user space"),
+            (0xffff_ffff_ff00_0000, "0xffffffffff000000"),
+            (0x40_1000, "0x401000, outside of the kernel's addresses"),
         ] {
             assert_eq!(name(map, address), expected);
         }

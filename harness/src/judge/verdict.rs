@@ -91,8 +91,8 @@ pub struct Entry {
 /// Weighs the evidence of a cell.
 pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let mut unknown = seen.clone();
-    let mut met = known::set_aside(&expected.known, &mut unknown);
-    let (seen, known_splat) = (&unknown, !met.is_empty());
+    let (mut met, known_taint) = known::set_aside(&expected.known, &mut unknown);
+    let seen = &unknown;
     let mut causes = Vec::new();
     machine(seen, &mut causes);
     gaps(expected, seen, &mut causes);
@@ -108,11 +108,11 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
         outcome(expected, expected_run, run, seen, &mut causes);
     }
     for (expected_run, run) in &judged {
-        report(expected, expected_run, run, &mut met, &mut causes);
+        report(expected, (expected_run, many), run, &mut met, &mut causes);
     }
     entered(expected, seen, &mut causes);
     probed(expected, seen, &mut causes);
-    tainted(expected, seen, known_splat, &mut causes);
+    tainted(expected, seen, known_taint, &mut causes);
     blind(seen, &mut causes);
     causes.retain(|cause| !broken_one("cause", &cause.kind()));
     // Skips weigh least: they only say that nothing was seen.
@@ -123,8 +123,8 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let cause = causes.next();
     let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
     // The last line of defence, should a step above ever forget a case.
-    if verdict == Verdict::Pass && cases.is_empty() {
-        let detail = "it reported no case at all".to_owned();
+    if verdict == Verdict::Pass && !cases.iter().any(|case| case.verdict == Verdict::Pass) {
+        let detail = "it reported no case that passed".to_owned();
         let program = "the cell".to_owned();
         return Judged::without_run(Cause::NoReport { program, detail });
     }
@@ -397,7 +397,7 @@ fn outcome(
 /// What a judged program reported.
 fn report(
     expected: &Expectation,
-    run: &ExpectedRun,
+    (run, many): (&ExpectedRun, bool),
     seen: &RunEvidence,
     met: &mut Vec<KnownIssue>,
     causes: &mut Vec<Cause>,
@@ -408,7 +408,11 @@ fn report(
     let leaves: Vec<_> = report.leaves().collect();
     let is_known = |leaf: &&ktap::Leaf<'_>| match expected.leg.is_control() {
         true => None,
-        false => known::of_case(&expected.known, leaf),
+        false => known::of_case(
+            &expected.known,
+            &case_name(many.then_some(run.program.as_str()), leaf),
+            leaf.case.status,
+        ),
     };
     let bad = leaves.iter().filter(|leaf| leaf.case.status.is_bad());
     let (known_bad, bad): (Vec<_>, Vec<_>) = bad.partition(|leaf| is_known(leaf).is_some());
@@ -600,10 +604,8 @@ fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
 
 /// Whether the kernel came out of the boot and of each run as clean as it went in.
 ///
-/// A report that is known has tainted the kernel as any other. What else had done so would have
-/// been reported too: without a word on the console, none of [`TAINT_SPLAT`] is ever set.
-fn tainted(expected: &Expectation, seen: &Evidence, known_splat: bool, causes: &mut Vec<Cause>) {
-    let excused = if known_splat { TAINT_SPLAT } else { 0 };
+/// `excused` is what reports that are known have left: they taint the kernel as any other.
+fn tainted(expected: &Expectation, seen: &Evidence, excused: u64, causes: &mut Vec<Cause>) {
     let mut known = excused | seen.hello.as_ref().map_or(0, |(_, hello)| hello.tainted);
     let faults = known & TAINT_FAULTS & !excused;
     if faults != 0 {
@@ -626,9 +628,6 @@ fn tainted(expected: &Expectation, seen: &Evidence, known_splat: bool, causes: &
 /// What taints a kernel by a fault of its own (M, B, D, W, L), and not by what it is made of: the
 /// rest may be there from the beginning.
 const TAINT_FAULTS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14;
-
-/// What a report that the kernel survives taints it with: B, W, L.
-const TAINT_SPLAT: u64 = 1 << 5 | 1 << 9 | 1 << 14;
 
 /// The letters of `/proc/sys/kernel/tainted`, by bit.
 const TAINT_LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";
@@ -672,14 +671,19 @@ fn case_verdict(status: Status) -> Verdict {
 
 fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<CaseResult> {
     let leaf = |leaf: ktap::Leaf<'_>| CaseResult {
-        name: match program {
-            Some(program) => format!("{program}/{}", leaf.name),
-            None => leaf.name.clone(),
-        },
+        name: case_name(program, &leaf),
         verdict: case_verdict(leaf.case.status),
         message: leaf.case.message.clone(),
     };
     report.leaves().map(leaf).collect()
+}
+
+/// A case's name in reports: with its program's, where there are several.
+fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
+    match program {
+        Some(program) => format!("{program}/{}", leaf.name),
+        None => leaf.name.clone(),
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -232,9 +232,12 @@ impl Project {
                 _ => return Err(wrong(number, "it names either a `splat` or a `case`")),
             };
             let (Symptom::Splat(text) | Symptom::Case(text)) = &symptom;
-            // `*` alone would excuse everything.
-            if text.trim_end_matches('*').trim().len() < 4 {
-                return Err(wrong(number, "its `splat` or `case` is too short to mean one thing"));
+            // `*` alone would excuse everything, and `WARNING*` nearly so.
+            let place = |text: &str| text.contains(" at ") || text.contains(" in ");
+            let wide = matches!(symptom, Symptom::Splat(_)) && text.ends_with('*') && !place(text);
+            if text.trim_end_matches('*').trim().len() < 4 || wide {
+                let what = "it could mean many things: a `splat` with `*` names the place (` at FILE`, ` in FUNCTION`)";
+                return Err(wrong(number, what));
             }
             if reason.trim().is_empty() || link.trim().is_empty() {
                 return Err(wrong(number, "its `reason` or `link` is empty"));

@@ -29,7 +29,7 @@ pub struct Selection {
     pub timeout: Option<Duration>,
     /// `--extra-patch`: applied after the series of every kernel.
     pub extra_patches: Vec<PathBuf>,
-    /// The day of the run: known issues expire.
+    /// The day of the run: known issues expire. Without it none is excused.
     pub today: Option<Date>,
 }
 
@@ -166,8 +166,9 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
         let mut spec = project.spec(&name, syscall)?;
         spec.patches.extend(selection.extra_patches.iter().cloned());
         let known = project.known_issues(&name)?;
-        let (known, expired): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|issue| selection.today.as_ref() <= Some(&issue.expires));
+        let (known, expired): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .partition(|issue| selection.today.as_ref().is_some_and(|day| *day <= issue.expires));
         notes.extend(expired.iter().map(|issue| format!("{name}: no longer excused: {issue}")));
         kernels.push(KernelPlan { kernel: project.kernel(&name)?, spec, legs: legs.clone(), known });
         for &leg in &legs {

@@ -233,6 +233,7 @@ impl Cmd {
             tokio::pin!(pump);
             let (mut stop, mut pauses) = (ctx.stop.clone(), ctx.stop.pauses());
             let (mut clock, mut tick) = (Clock::start(), tokio::time::interval(limits::TICK));
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     pumped = &mut pump => break pumped.map_err(|source| ProcessError::Io { argv, source }),

@@ -387,7 +387,10 @@ impl World {
 
     /// Starts the program.
     pub fn start(&self, args: &[String]) -> Started {
-        super::start_command(self.command(args))
+        let mut command = self.command(args);
+        // A job, as a shell makes one: what has no group of its own nobody would continue.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        super::start_command(command)
     }
 
     /// Runs a shell script in which the program's command is `"$@"`. What it mounts is its own: it is
@@ -395,7 +398,9 @@ impl World {
     pub fn run_in_namespace(&self, script: &str, args: &[String]) -> Run {
         let program = self.command(args);
         let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
+        // Who is root needs no namespace of users for it, which some hosts forbid.
+        let root: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--map-root-user"] };
+        command.args(root).args(["--mount", "sh", "-ec", script, "sh"]);
         command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null()).env_clear();
         command.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
         let run = super::run(command);

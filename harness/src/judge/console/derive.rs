@@ -13,12 +13,18 @@ pub(super) fn matches(row: &Row, text: &str) -> bool {
         Anchor::Start => text.strip_prefix(row.text),
         Anchor::Task => text.find(row.text).and_then(|at| {
             let named = at > 0 && at <= COMM_BYTES && !text.starts_with(' ');
-            let by_pid = text[..at].ends_with(']') || row.kind != Some(Kind::Segfault);
+            let by_pid = row.kind != Some(Kind::Segfault) || ends_with_pid(&text[..at]);
             (named && by_pid).then(|| &text[at + row.text.len()..])
         }),
         Anchor::Die => die(text).map(|_| ""),
     };
     after.is_some_and(|after| row.and.is_empty() || after.contains(row.and))
+}
+
+/// `name[30]`: the number does not fit into a name that ends like the rest of such a message.
+fn ends_with_pid(text: &str) -> bool {
+    let pid = text.strip_suffix(']').and_then(|text| text.rsplit_once('['));
+    pid.is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `what` of a die header: `what: 0000 [#1] SMP`, `Oops - what [#1]`, `Kernel bug detected[#1]:`.

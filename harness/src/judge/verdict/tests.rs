@@ -932,6 +932,20 @@ fn what_is_known_excuses_nothing_else() {
         end(seen, 0).tainted_after = 1 << 7;
     });
     assert_eq!(kind(taint), "tainted");
+    // A hung task taints nothing: the warning is somebody else's.
+    let hung = "INFO: task x:30 blocked for more than 20 seconds.\n";
+    let other_taint = judged_knowing(Symptom::Splat("INFO: task blocked for too long".to_owned()), |seen| {
+        kernel(seen, hung);
+        end(seen, 0).tainted_after = 1 << 9;
+    });
+    assert_eq!((other_taint.known.len(), kind(other_taint)), (1, "tainted".to_owned()));
+    // After its first report the lock validator says nothing more.
+    let lockdep = Symptom::Splat("WARNING: possible circular locking dependency detected".to_owned());
+    assert_eq!(kind(judged_knowing(lockdep, |seen| kernel(seen, LOCKDEP))), "kernel-fault");
+    // A cell in which nothing passes shows nothing, however well that is known.
+    let all = Symptom::Case("case*".to_owned());
+    let none = "TAP version 13\n1..2\nnot ok 1 case a\nnot ok 2 case b\n";
+    assert_eq!(kind(judged_knowing(all, |seen| does(seen, 0, none, exited(1)))), "no-report");
     // Without its report, a taint is not excused.
     let silent = judged_knowing(splat(), |seen| end(seen, 0).tainted_after = 1 << 9);
     assert_eq!(kind(silent), "tainted");
