@@ -205,7 +205,9 @@ fn hangs_for_good() {
 
 fn kills_init() {
     let run = seeded("kills-init", &[], [("fail", "panic", "Attempted to kill init")]);
-    assert_eq!(run.cells()[0]["findings"][0]["kind"], "init-died", "{run}");
+    // The fault that killed it stands before it: any program's would look the same.
+    let findings = run.cells()[0]["findings"].clone();
+    assert!(findings.as_array().unwrap().iter().any(|finding| finding["kind"] == "init-died"), "{run}");
 }
 
 fn selftest_segfaults() {
