@@ -58,7 +58,7 @@ impl Parent {
         guards[0]
     }
 
-    /// Ends it by `signal`; within two seconds all is gone.
+    /// Ends it by `signal`; all is gone within seconds, also on a host that has much else to do.
     fn die_by(mut self, signal: Signal) {
         let guard = self.guard();
         kill_process(self.pid(), signal).unwrap();
@@ -66,7 +66,7 @@ impl Parent {
         self.child.wait().unwrap();
         let folder = self.scratch.path().join("guarded");
         let clean = || processes(&self.marker).is_empty() && !folder.exists() && !runs(guard);
-        let gone = within(Duration::from_secs(2), clean);
+        let gone = within(Duration::from_secs(5), clean);
         assert!(
             gone,
             "after {:?}: processes {:?}, the folder {}, the guard {}",
