@@ -9,7 +9,8 @@
 //!
 //! - A program that writes a kernel message at the start of a line, to the console or to
 //!   `/dev/kmsg`, is believed. With `console_msg_format=syslog` on the kernel's command line, a
-//!   record of `/dev/kmsg` has a facility of its own (`<12>`) and is not.
+//!   record of `/dev/kmsg` has a facility of its own (`<12>`) and is not, unless it quotes a record
+//!   of the kernel's whole (`<4>[    1.234567] …`), which could as well stand behind it.
 //! - A message behind text without a newline (a shell's prompt) is found by printk's time alone,
 //!   that is, not with `CONFIG_PRINTK_TIME=n`.
 //! - Two CPUs that report at once may mix their lines; the later header then wins the body, unless

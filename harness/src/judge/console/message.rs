@@ -38,7 +38,16 @@ impl Message<'_> {
     /// A line of a console.
     pub(super) fn of_console(raw: &[u8]) -> Message<'_> {
         let rest = skip_controls(raw);
-        Message::of_printk(raw, rest, Dress::Bare, false)
+        let message = Message::of_printk(raw, rest, Dress::Bare, false);
+        // A program that wrote `<12>` without a newline to the console must not hide what the
+        // kernel says behind it.
+        match later_record(rest).filter(|_| message.from_user) {
+            Some(kernels) => {
+                let behind_text = true;
+                Message { behind_text, ..Message::of_printk(raw, kernels, Dress::Bare, false) }
+            }
+            None => message,
+        }
     }
 
     /// A line of any log: dmesg's and the system log's columns may stand before printk's.
@@ -177,6 +186,21 @@ fn later_time(line: &[u8]) -> Option<Stamp<'_>> {
             return Some(stamp);
         }
         rest = &rest[at + 1..];
+    }
+    None
+}
+
+/// The first record of the kernel's own facility (`<4>[    1.234567] …`) behind other text.
+fn later_record(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line.get(1..)?;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'<') {
+        rest = &rest[at..];
+        let kernels =
+            |(level, after): &(u32, &[u8])| *level < 8 && time(after).is_some_and(|stamp| stamp.exact);
+        if syslog_level(rest).filter(kernels).is_some() {
+            return Some(rest);
+        }
+        rest = &rest[1..];
     }
     None
 }

@@ -158,6 +158,11 @@ fn only_the_beginning_of_a_message_counts() {
         (format!("\x1b[2J\x1bc{panic}\n"), true),
         (format!("# [    1.234567] {panic}\n"), true),
         (format!("<12>[    1.234567] {panic}\n"), false),
+        // A program's own `<12>` without a newline, and the kernel's line behind it.
+        (format!("<12><0>[    1.234567] {panic}\n"), true),
+        (format!("<12>and words <0>[    1.234567] {panic}\n"), true),
+        (format!("<12>[    1.234567] a record <0>[    1.234568] {panic}\n"), true),
+        (format!("<12>[    1.234567] a record <13>[    1.234568] {panic}\n"), false),
         (format!("test: {panic}\n"), false),
         (format!("[    1.234567] test: {panic}\n"), false),
         (format!("[    1.234567] [    1.000000] {panic}\n"), false),
