@@ -2,12 +2,15 @@
 //!
 //! Pure but for reading files and asking the host; does not know how a thing is built or booted.
 
+pub mod derive;
 pub mod files;
 pub mod host;
+pub mod mail;
 pub mod near;
 pub mod numbers;
 pub mod tables;
 pub mod tools;
+pub mod tree;
 mod yaml;
 
 mod matrix;

@@ -1,0 +1,55 @@
+//! A kernel tree on disk, as [`super::derive`] looks at it: read only, bounded, no links followed.
+
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use super::derive::TreeFiles;
+use crate::limits;
+
+/// The tree in a folder.
+#[derive(Debug, Clone)]
+pub struct TreeFolder {
+    root: PathBuf,
+}
+
+impl TreeFolder {
+    /// The tree whose top is `root`.
+    pub fn new(root: PathBuf) -> TreeFolder {
+        TreeFolder { root }
+    }
+}
+
+impl TreeFiles for TreeFolder {
+    fn read(&self, path: &str) -> Option<String> {
+        let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let path = self.root.join(path);
+        let plain = std::fs::symlink_metadata(&path).ok().filter(|meta| meta.is_file());
+        if !stays || plain.is_none_or(|meta| meta.len() > limits::TREE_FILE_BYTES) {
+            return None;
+        }
+        let mut text = String::new();
+        std::fs::File::open(path).ok()?.take(limits::TREE_FILE_BYTES).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    fn files(&self, folder: &str, depth: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut todo = vec![(folder.to_owned(), depth)];
+        while let Some((folder, depth)) = todo.pop() {
+            let Ok(entries) = std::fs::read_dir(self.root.join(&folder)) else { continue };
+            for entry in entries.flatten() {
+                let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else {
+                    continue;
+                };
+                let path = format!("{folder}/{name}");
+                if kind.is_file() {
+                    found.push(path);
+                } else if kind.is_dir() && depth > 0 && name != ".git" {
+                    todo.push((path, depth - 1));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
