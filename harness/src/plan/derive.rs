@@ -4,7 +4,14 @@
 //! Pure: the tree is behind [`TreeFiles`]. What could not be derived is said as such and is never
 //! held against a spec file, which wins where there is one ([`check`]).
 
+mod choose;
 mod contradict;
+mod define;
+mod expr;
+mod kconfig;
+mod makefile;
+mod selftest;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +20,7 @@ use super::tables::{Entry, TableError};
 use crate::model::{Abi, OptionName, RelPath, SyscallName};
 
 pub use contradict::{Contradiction, check};
+pub use selftest::SELFTESTS;
 
 /// How a tree is looked at: pristine on disk, with a series laid over it, or a map in a test.
 pub trait TreeFiles {
@@ -108,7 +116,7 @@ pub enum Target {
 /// A `SYSCALL_DEFINEn(name, …)` in C.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// `SYSCALL_DEFINE3`, `COMPAT_SYSCALL_DEFINE2`, `SYSCALL32_DEFINE0` or `asmlinkage`.
+    /// `SYSCALL_DEFINE3`, `COMPAT_SYSCALL_DEFINE2` or `SYSCALL32_DEFINE0`.
     pub macro_name: String,
     /// Its first argument.
     pub name: String,
@@ -210,6 +218,8 @@ pub enum Why {
     Family,
     /// Its sources mention the call.
     Mentions,
+    /// Its sources call a function of that name, and none anywhere mentions its number.
+    Calls,
 }
 
 /// Why nothing is said of a syscall.
@@ -244,22 +254,21 @@ impl Derived {
 
     /// The option that switches it; otherwise one line that says why there is none and what to do.
     pub fn option(&self) -> Result<&OptionName, String> {
-        Err(format!("not yet: {}", self.syscall))
+        words::option(self)
     }
 
     /// The folder of its tests; otherwise one line that lists what there is and says what to do.
     pub fn selftest(&self) -> Result<&RelPath, String> {
-        Err(format!("not yet: {}", self.syscall))
+        words::folder(self)
     }
 
     /// All of it for a reader: one line per fact, each with its place in the tree.
     pub fn describe(&self) -> Vec<String> {
-        Vec::new()
+        words::describe(self)
     }
 }
 
 /// Derives what the tree says of `syscall`.
 pub fn derive(syscall: &SyscallName, tree: &dyn TreeFiles) -> Result<Derived, DeriveError> {
-    let _ = tree;
-    Err(DeriveError::Unknown { syscall: syscall.clone(), near: Vec::new() })
+    choose::derive(syscall, tree)
 }

@@ -88,6 +88,8 @@ pub struct Entry {
     pub entry: Option<String>,
     /// `compat_sys_xyzzy`, in the 32-bit table.
     pub compat: Option<String>,
+    /// The call never returns (a sixth column of 6.10 and later).
+    pub noreturn: bool,
     /// From 1.
     pub line: u32,
 }
@@ -101,11 +103,18 @@ impl Entry {
     /// The kernel function that a 64-bit kernel jumps to, such as `__x64_sys_xyzzy`; none if the
     /// call is not implemented.
     pub fn symbol(&self) -> Option<String> {
-        let entry = self.entry.as_deref()?;
+        let function = self.function()?;
         Some(match self.tag {
-            Tag::Common | Tag::Bits64 | Tag::X32 => format!("__x64_{entry}"),
-            Tag::I386 => format!("__ia32_{}", self.compat.as_deref().unwrap_or(entry)),
+            Tag::Common | Tag::Bits64 | Tag::X32 => format!("__x64_{function}"),
+            Tag::I386 => format!("__ia32_{function}"),
         })
+    }
+
+    /// The function of the columns that counts in a 64-bit kernel: `sys_xyzzy`, or the compat entry.
+    pub fn function(&self) -> Option<&str> {
+        let entry = self.entry.as_deref()?;
+        let compat = self.compat.as_deref().filter(|_| self.tag == Tag::I386);
+        Some(compat.unwrap_or(entry))
     }
 }
 
@@ -282,7 +291,7 @@ fn parse_table(file: &'static str, text: &str) -> Result<Vec<Entry>, TableError>
     for (text, line) in text.lines().zip(1u32..) {
         let error = |what| TableError { file, line, what };
         let Some(row) = Row::parse(text).map_err(error)? else { continue };
-        let Row { number, abi, name, entry, compat } = row;
+        let Row { number, abi, name, entry, compat, noreturn } = row;
         let tag = Tag::parse(abi, file).ok_or_else(|| error(LineError::Abi(excerpt(abi))))?;
         for abi in Abi::ALL.into_iter().filter(|abi| tag.serves(*abi)) {
             if let Some((earlier, earlier_line)) = last.insert(abi, (number, line))
@@ -296,7 +305,7 @@ fn parse_table(file: &'static str, text: &str) -> Result<Vec<Entry>, TableError>
             }
         }
         let (name, entry, compat) = (name.to_owned(), owned(entry), owned(compat));
-        entries.push(Entry { number, tag, name, entry, compat, line });
+        entries.push(Entry { number, tag, name, entry, compat, noreturn, line });
     }
     Ok(entries)
 }
@@ -322,6 +331,7 @@ struct Row<'a> {
     name: &'a str,
     entry: Option<&'a str>,
     compat: Option<&'a str>,
+    noreturn: bool,
 }
 
 impl<'a> Row<'a> {
@@ -342,10 +352,14 @@ impl<'a> Row<'a> {
             None | Some("-") => None,
             Some(word) => Some(identifier(word)?),
         };
-        let stray = columns.next().filter(|word| *word != "noreturn").or_else(|| columns.next());
-        match stray {
+        let noreturn = match columns.next() {
+            None => false,
+            Some("noreturn") => true,
+            Some(word) => return Err(LineError::Column(excerpt(word))),
+        };
+        match columns.next() {
             Some(word) => Err(LineError::Column(excerpt(word))),
-            None => Ok(Some(Row { number, abi, name, entry, compat })),
+            None => Ok(Some(Row { number, abi, name, entry, compat, noreturn })),
         }
     }
 }

@@ -27,9 +27,12 @@ impl TreeFiles for TreeFolder {
         if !stays || plain.is_none_or(|meta| meta.len() > limits::TREE_FILE_BYTES) {
             return None;
         }
-        let mut text = String::new();
-        std::fs::File::open(path).ok()?.take(limits::TREE_FILE_BYTES).read_to_string(&mut text).ok()?;
-        Some(text)
+        let mut bytes = Vec::new();
+        std::fs::File::open(path).ok()?.take(limits::TREE_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+        // A name in a comment may be in an old encoding.
+        let lossy =
+            |error: std::string::FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+        Some(String::from_utf8(bytes).unwrap_or_else(lossy))
     }
 
     fn files(&self, folder: &str, depth: usize) -> Vec<String> {
