@@ -11,6 +11,8 @@ mod expr;
 mod kconfig;
 mod makefile;
 mod selftest;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeMap;
@@ -189,7 +191,7 @@ pub struct Selftest {
     /// What there is, the best first.
     pub candidates: Vec<Candidate>,
     /// The folder that was chosen, below tools/testing/selftests: the first candidate's. None if
-    /// there is no candidate, or if nothing tells the best ones apart.
+    /// nothing tells the best ones apart, or if all do no more than mention the call.
     pub chosen: Option<RelPath>,
 }
 
@@ -250,6 +252,19 @@ impl Derived {
     /// Its number by an ABI, without the x32 bit.
     pub fn number(&self, abi: Abi) -> Option<u32> {
         self.entries.get(&abi).map(|entry| entry.entry.number)
+    }
+
+    /// What its entries run, in the order of [`Abi::ALL`]; the same definition may come again.
+    pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.entries.values().filter_map(|entry| match &entry.target {
+            Target::Defined { definition, .. } => Some(definition),
+            Target::NotImplemented | Target::NotBuilt { .. } | Target::NotFound { .. } => None,
+        })
+    }
+
+    /// Everything that has to hold for its definitions.
+    pub fn needs(&self) -> impl Iterator<Item = &Condition> {
+        self.definitions().flat_map(|definition| &definition.conditions)
     }
 
     /// The option that switches it; otherwise one line that says why there is none and what to do.

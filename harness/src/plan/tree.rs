@@ -22,9 +22,13 @@ impl TreeFolder {
 impl TreeFiles for TreeFolder {
     fn read(&self, path: &str) -> Option<String> {
         let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let mut folders = Path::new(path).ancestors().skip(1);
+        if !stays || folders.any(|folder| self.root.join(folder).is_symlink() && folder != Path::new("")) {
+            return None;
+        }
         let path = self.root.join(path);
-        let plain = std::fs::symlink_metadata(&path).ok().filter(|meta| meta.is_file());
-        if !stays || plain.is_none_or(|meta| meta.len() > limits::TREE_FILE_BYTES) {
+        let meta = std::fs::symlink_metadata(&path).ok()?;
+        if !meta.is_file() || meta.len() > limits::TREE_FILE_BYTES {
             return None;
         }
         let mut bytes = Vec::new();

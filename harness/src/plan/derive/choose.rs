@@ -6,7 +6,7 @@ use super::define::{Function, Site, Sites, find};
 use super::expr::Needs;
 use super::kconfig::Options;
 use super::{
-    AbiEntry, Condition, Definition, DeriveError, Derived, Place, Switch, Target, TreeFiles, makefile,
+    AbiEntry, Condition, Definition, DeriveError, Derived, How, Place, Switch, Target, TreeFiles, makefile,
     selftest,
 };
 use crate::model::{Abi, OptionName, SyscallName};
@@ -16,6 +16,9 @@ use crate::plan::tables::{Entry, Generic, LEGACY_X32, TABLE_32, TABLE_64, TABLE_
 /// The options of the ABIs themselves: without them there is no such entry, whatever the call.
 const OF_THE_ABI: [&str; 4] =
     ["CONFIG_COMPAT", "CONFIG_IA32_EMULATION", "CONFIG_X86_X32_ABI", "CONFIG_X86_X32"];
+
+/// The last number that may differ between ABIs: since 5.0 a new call gets the same everywhere.
+const LAST_UNEVEN: u32 = 423;
 
 pub(super) fn derive(syscall: &SyscallName, tree: &dyn TreeFiles) -> Result<Derived, DeriveError> {
     let table = |table| tree.read(table).ok_or(DeriveError::NoTable { table });
@@ -70,18 +73,13 @@ fn table_notes(syscall: &SyscallName, lines: &BTreeMap<Abi, Entry>, tree: &dyn T
         }
     }
     let numbers: BTreeSet<u32> = lines.values().map(|entry| entry.number).collect();
-    let newest = lines.values().all(|entry| entry.number > 423);
+    let newest = lines.values().all(|entry| entry.number > LAST_UNEVEN);
     if newest && numbers.len() > 1 {
         notes.push("its number is not the same by every ABI, as it is for new calls".to_owned());
     }
-    for entry in lines.values() {
-        if entry.entry.is_none() && !notes.iter().any(|note| note.contains("no function")) {
-            notes.push(format!("{entry} names no function: the number is taken, and the call gives ENOSYS"));
-        }
-    }
     if let Some(text) = tree.read(TABLE_GENERIC)
         && let Ok(tables) = Tables::parse("", "", Some(Generic::Table(&text)))
-        && let Some(m64) = lines.get(&Abi::M64).filter(|entry| entry.number > 423)
+        && let Some(m64) = lines.get(&Abi::M64).filter(|entry| entry.number > LAST_UNEVEN)
     {
         match tables.generic(syscall.as_str()) {
             None => notes
@@ -152,16 +150,25 @@ fn choose(entry: &Entry, sites: &Sites, needs: &mut NeedsOf) -> Choice {
         conditions,
     };
     let mut built: Vec<(Definition, Vec<Place>)> = Vec::new();
+    let mut problems: Vec<(Definition, String)> = Vec::new();
     for site in all {
         match needs.of(site) {
             Ok(None) => {}
             Ok(Some(found)) => built.push((definition(site, found.conditions), found.unclear)),
+            // Its own guard counts, whatever builds the file.
             Err(problem) => {
-                let guard = site.guard.needs().unwrap_or_default();
-                built.push((definition(site, guard.conditions), guard.unclear));
-                choice.problem = Some(problem);
+                if let Some(guard) = site.guard.needs() {
+                    problems.push((definition(site, guard.conditions), problem));
+                }
             }
         }
+    }
+    // A file that nothing builds (process_32.c) is no rival of one that is built.
+    if built.is_empty()
+        && let Some((definition, problem)) = problems.into_iter().next()
+    {
+        built.push((definition, Vec::new()));
+        choice.problem = Some(problem);
     }
     let wants = |definition: &Definition, set: bool| -> BTreeSet<OptionName> {
         definition.conditions.iter().filter(|c| c.set == set).map(|c| c.option.clone()).collect()
@@ -194,7 +201,8 @@ fn switch(
         let conditions = choice.definition().map(|definition| definition.conditions.clone());
         let mut conditions = conditions.unwrap_or_default();
         conditions.retain(|c| {
-            c.set && !OF_THE_ABI.contains(&c.option.as_str()) && !choice.either_way.contains(&c.option)
+            let of_the_call = !OF_THE_ABI.contains(&c.option.as_str()) && !options.is_always_on(&c.option);
+            c.set && of_the_call && !choice.either_way.contains(&c.option)
         });
         conditions
     };
@@ -216,14 +224,19 @@ fn switch(
     if let Some(problem) = &choice.problem {
         return Switch::Unknown(problem.clone());
     }
-    let by_body = |condition: &Condition| condition.how == super::How::Body;
+    if !choice.either_way.is_empty() {
+        let names: Vec<&str> = choice.either_way.iter().map(OptionName::as_str).collect();
+        notes.push(format!("it is defined with {} and without", names.join(" and ")));
+    }
+    let by_body = |condition: &Condition| condition.how == How::Body;
     let asked_for = conditions.iter().find(|condition| options.can_be_asked_for(&condition.option));
     match asked_for {
         Some(condition) if conditional.is_some() || by_body(condition) => {
             for nearer in conditions.iter().take_while(|nearer| *nearer != condition) {
                 notes.push(format!(
-                    "{} has no prompt; it follows other options ({})",
-                    nearer.option, nearer.place
+                    "{} has no prompt; it {}",
+                    nearer.option,
+                    options.follows(&nearer.option)
                 ));
             }
             let prompt_if = options.of(&condition.option).iter().find_map(|defined| {
@@ -238,7 +251,12 @@ fn switch(
             "{} guards it ({}), but there is no COND_SYSCALL for it in kernel/sys_ni.c: a kernel without the option would not link",
             condition.option, condition.place
         )),
-        None if !conditions.is_empty() => Switch::Fixed(conditions),
+        None if !conditions.is_empty() => {
+            for Condition { option, .. } in &conditions {
+                notes.push(format!("{option} has no prompt; it {}", options.follows(option)));
+            }
+            Switch::Fixed(conditions)
+        }
         None => match choice.unclear.first() {
             Some(place) => Switch::Unknown(format!("what {place} asks for is not one option")),
             None => Switch::Always,
@@ -249,7 +267,9 @@ fn switch(
 /// Why no ABI has a definition.
 fn absence(choices: &BTreeMap<Abi, Choice>) -> String {
     let words = choices.values().map(|choice| match &choice.target {
-        Target::NotImplemented | Target::Defined { .. } => "the tables name no function for it".to_owned(),
+        Target::NotImplemented | Target::Defined { .. } => {
+            "the tables name no function for it but sys_ni_syscall, which gives ENOSYS".to_owned()
+        }
         Target::NotBuilt { function, definition } => {
             format!("{function} is defined at {}, which a 64-bit kernel leaves out", definition.place)
         }

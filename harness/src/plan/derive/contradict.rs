@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Derived, TreeFiles};
+use super::kconfig::Options;
+use super::{Derived, SELFTESTS, Switch, TreeFiles};
+use crate::broken::broken;
 use crate::plan::files::Spec;
 
 /// A spec and the tree that say different things: one clear line with both sides and the file.
@@ -18,6 +20,75 @@ impl fmt::Display for Contradiction {
 /// Where a spec and the tree contradict each other. `tree` is the one that `derived` is of, with
 /// the series applied. What could not be derived is no contradiction, and neither is a missing
 /// entry: a cell shows that.
-pub fn check(_spec: &Spec, _derived: &Derived, _tree: &dyn TreeFiles) -> Vec<Contradiction> {
-    Vec::new()
+pub fn check(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Vec<Contradiction> {
+    let syscall = &spec.syscall;
+    if broken("spec-against-tree") {
+        return Vec::new();
+    }
+    let mut found: Vec<String> = Vec::new();
+    for (abi, entry) in &derived.entries {
+        let number = spec.number(*abi);
+        if number != entry.entry.number {
+            found.push(format!(
+                "the spec says that {syscall} is number {number} by {abi}, and the tree says {}",
+                entry.entry
+            ));
+        }
+    }
+    found.extend(option(spec, derived, tree));
+    if tree.files(&format!("{SELFTESTS}/{}", spec.selftest), 0).is_empty() {
+        let instead = match derived.selftest() {
+            Ok(folder) => format!("; its tests seem to be in {SELFTESTS}/{folder}"),
+            Err(_) => String::new(),
+        };
+        found.push(format!(
+            "the spec says that the tests of {syscall} are in {}, and there is no {SELFTESTS}/{}{instead}",
+            spec.selftest, spec.selftest
+        ));
+    }
+    found.into_iter().map(Contradiction).collect()
+}
+
+/// The option of the spec against Kconfig and against the one that was derived.
+fn option(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Option<String> {
+    let (syscall, said) = (&spec.syscall, &spec.option);
+    let decisive = match &derived.switch {
+        Switch::Option(condition) => vec![condition],
+        Switch::Fixed(conditions) => conditions.iter().collect(),
+        Switch::Always | Switch::Unknown(_) => Vec::new(),
+    };
+    let wanted = decisive.iter().map(|condition| condition.option.clone()).chain([said.clone()]).collect();
+    let options = Options::read(tree, &wanted);
+    if options.of(said).is_empty() {
+        let instead = match decisive.first() {
+            Some(condition) => {
+                format!("; {} switches it: {} ({})", condition.option, condition.how, condition.place)
+            }
+            None => String::new(),
+        };
+        return Some(format!(
+            "the spec says that {said} switches {syscall}, and no Kconfig file of this tree has that option{instead}"
+        ));
+    }
+    match &derived.switch {
+        // Anything around the definition switches it; so may what the nearest option depends on.
+        Switch::Option(condition) => {
+            let around = derived.needs().any(|needed| needed.option == *said);
+            let tied = options.are_tied(said, &condition.option);
+            (!around && !tied).then(|| {
+                format!(
+                    "the spec says that {said} switches {syscall}, and in this tree {} does: {} ({})",
+                    condition.option, condition.how, condition.place
+                )
+            })
+        }
+        Switch::Always if derived.conditional.is_none() => {
+            let definition = derived.definitions().next()?;
+            Some(format!(
+                "the spec says that {said} switches {syscall}, and in this tree nothing does: {} stands under no option, and kernel/sys_ni.c has no COND_SYSCALL of it",
+                definition.place
+            ))
+        }
+        Switch::Always | Switch::Fixed(_) | Switch::Unknown(_) => None,
+    }
 }

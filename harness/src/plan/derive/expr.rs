@@ -13,7 +13,6 @@ pub(super) enum Expr {
     True,
     False,
     Option(Condition),
-    Not(Box<Expr>),
     And(Vec<Expr>),
     Or(Vec<Expr>),
     /// Not an option: `__ARCH_WANT_SYS_ALARM`, a version of the compiler. x86 defines what it wants,
@@ -41,7 +40,6 @@ impl Expr {
         }
     }
 
-    /// Neither is needed to say `and` of nothing.
     pub fn and(self, other: Expr) -> Expr {
         match (self, other) {
             (Expr::True, one) | (one, Expr::True) => one,
@@ -71,7 +69,6 @@ impl Expr {
             Expr::True => Expr::False,
             Expr::False => Expr::True,
             Expr::Opaque => Expr::Opaque,
-            Expr::Not(inner) => *inner,
             Expr::Option(condition) => Expr::Option(Condition { set: !condition.set, ..condition }),
             Expr::And(all) => all.into_iter().map(Expr::not).fold(Expr::False, Expr::or),
             Expr::Or(any) => any.into_iter().map(Expr::not).fold(Expr::True, Expr::and),
@@ -98,7 +95,6 @@ impl Expr {
                     None => needs.conditions.push(condition.clone()),
                 }
             }
-            Expr::Not(inner) => needs.unclear.extend(inner.place()),
             Expr::And(all) => {
                 for one in all {
                     one.collect(needs)?;
@@ -139,7 +135,6 @@ impl Expr {
         match self {
             Expr::True | Expr::False | Expr::Opaque => None,
             Expr::Option(condition) => Some(condition.place.clone()),
-            Expr::Not(inner) => inner.place(),
             Expr::And(all) | Expr::Or(all) => all.iter().find_map(Expr::place),
         }
     }

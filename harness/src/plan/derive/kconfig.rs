@@ -98,6 +98,24 @@ impl Options {
         self.of(option).iter().any(|defined| defined.prompt)
     }
 
+    /// Whether it is on in every kernel of x86: `def_bool y` with nothing to depend on.
+    pub fn is_always_on(&self, option: &OptionName) -> bool {
+        let free = |defined: &Defined| !defined.text.lines().any(|line| line.starts_with("depends on"));
+        let on = |defined: &Defined| defined.text.lines().any(|line| line == "def_bool y");
+        self.of(option).iter().any(|defined| !defined.prompt && on(defined) && free(defined))
+    }
+
+    /// For a reader: what an option without a prompt follows.
+    pub fn follows(&self, option: &OptionName) -> String {
+        let Some(defined) = self.of(option).first() else { return "is not in Kconfig".to_owned() };
+        let default =
+            defined.text.lines().find(|line| line.starts_with("def_") || line.starts_with("default "));
+        let default = default.filter(|line| !line.ends_with(" n"));
+        let default =
+            default.map_or_else(|| "is what others select".to_owned(), |line| format!("is `{line}`"));
+        format!("{default} ({})", defined.place)
+    }
+
     /// Whether one of the two options names the other in its Kconfig lines: depends on it, selects
     /// it, follows it by default.
     pub fn are_tied(&self, one: &OptionName, other: &OptionName) -> bool {

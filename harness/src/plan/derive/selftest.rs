@@ -1,6 +1,6 @@
 //! Which folder of tools/testing/selftests has the tests of a syscall.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Candidate, Selftest, TreeFiles, Why};
 use crate::model::SyscallName;
@@ -16,99 +16,137 @@ struct Evidence {
     mentions: usize,
     /// Calls of a function of that name, which the C library may have.
     calls: usize,
-    program: Option<String>,
+    program: Option<Program>,
     first: Option<String>,
+}
+
+/// A program with the call's name.
+#[derive(Debug)]
+struct Program {
+    file: String,
+    /// It mentions the call's number itself, or is named as a test of it.
+    sure: bool,
+    /// The last components of the files that it includes.
+    includes: Vec<String>,
 }
 
 /// Looks for the folder.
 pub(super) fn find(syscall: &SyscallName, tree: &dyn TreeFiles) -> Selftest {
     let name = syscall.as_str();
     let mut folders: BTreeMap<String, Evidence> = BTreeMap::new();
-    let mut makefiles: BTreeMap<String, String> = BTreeMap::new();
+    // The top folder and the last component of each file that mentions the call.
+    let mut mentioning: BTreeSet<(String, String)> = BTreeSet::new();
     let files = tree.files(SELFTESTS, DEPTH_MAX);
-    let below = |path: &str| path.strip_prefix(SELFTESTS).map(|path| path.trim_start_matches('/').to_owned());
-    for path in files.iter().filter(|path| path.ends_with("/Makefile")) {
-        let folder = below(path).and_then(|path| Some(path.rsplit_once('/')?.0.to_owned()));
-        if let Some((folder, text)) = folder.zip(tree.read(path)) {
-            let foreign = folder.split('/').next().is_some_and(|top| is_other_arch(tree, top));
-            if !foreign {
-                makefiles.insert(folder, text);
-            }
-        }
+    let makefiles = makefiles(tree, &files);
+    for folder in makefiles.keys().filter(|folder| last(folder) == name) {
+        folders.entry(folder.clone()).or_default();
     }
     for path in &files {
         let source = [".c", ".h", ".S", ".cpp", ".cc"].iter().any(|ending| path.ends_with(ending));
         let Some(file) = below(path).filter(|_| source) else { continue };
-        // The tests of a folder without a Makefile are built by the one above it.
-        let mut folder = file.as_str();
-        let home = loop {
-            let Some((above, _)) = folder.rsplit_once('/') else { break None };
-            folder = above;
-            if let Some((folder, makefile)) = makefiles.get_key_value(folder) {
-                break Some((folder, makefile));
-            }
-        };
-        let Some((home, makefile)) = home else { continue };
+        let Some((home, makefile)) = home(file, &makefiles) else { continue };
         let Some(text) = tree.read(path).filter(|text| text.contains(name)) else { continue };
         let (mentions, calls) = (mentions(&text, name), calls(&text, name));
         let inner = &file[home.len() + 1..];
-        let evidence = folders.entry(home.clone()).or_default();
+        let evidence = folders.entry(home.to_owned()).or_default();
         evidence.mentions += usize::from(mentions);
         evidence.calls += usize::from(calls);
-        if mentions && evidence.first.is_none() {
-            evidence.first = Some(inner.to_owned());
+        if mentions {
+            evidence.first.get_or_insert_with(|| inner.to_owned());
+            mentioning.insert((top(file).to_owned(), last(file).to_owned()));
         }
-        let stem =
-            inner.strip_suffix(".c").or_else(|| inner.strip_suffix(".cpp")).filter(|_| mentions || calls);
-        // A program of that name that the Makefile never names is not built.
-        if let Some(stem) = stem.filter(|stem| is_named_after(stem, name) && names(makefile, stem)) {
-            evidence.program.get_or_insert_with(|| format!("{stem}{}", &inner[stem.len()..]));
+        let stem = inner.strip_suffix(".c").or_else(|| inner.strip_suffix(".cpp"));
+        let Some(stem) = stem.filter(|stem| (mentions || calls) && is_named_after(stem, name)) else {
+            continue;
+        };
+        // What the Makefile never names is not built.
+        if names(makefile, stem) {
+            let sure = mentions || last(stem) != name;
+            let included = text.lines().filter_map(|line| line.trim_start().strip_prefix("#include \""));
+            let includes =
+                included.map(|rest| last(rest.split('"').next().unwrap_or(rest)).to_owned()).collect();
+            evidence.program.get_or_insert(Program { file: inner.to_owned(), sure, includes });
         }
     }
-    for folder in makefiles.keys().filter(|folder| last(folder) == name) {
-        folders.entry(folder.clone()).or_default();
-    }
-    let mentioned = folders.values().any(|evidence| evidence.mentions > 0 || evidence.program.is_some());
+    rank(name, folders, &mentioning)
+}
+
+fn rank(
+    name: &str,
+    folders: BTreeMap<String, Evidence>,
+    mentioning: &BTreeSet<(String, String)>,
+) -> Selftest {
+    // A program of that name is the call's only where something near it knows the call's number:
+    // perf_events/mmap.c does not, and proc/read.c reads.
+    let is_its = |folder: &str, program: &Program| {
+        let near = |file: Option<&String>| {
+            let same_top = |(top_of, known): &(String, String)| {
+                top_of == top(folder) && file.is_none_or(|file| file == known)
+            };
+            mentioning.iter().any(same_top)
+        };
+        near(None) && (program.sure || program.includes.iter().any(|file| near(Some(file))))
+    };
     let candidate = |(folder, evidence): (String, Evidence)| {
-        let counts = evidence.mentions > 0 || evidence.calls > 0;
-        let why = if last(&folder) == name {
+        let uses = evidence.mentions > 0 || evidence.calls > 0;
+        let why = if last(&folder) == name && uses {
             Why::Named
-        } else if evidence.program.is_some() {
+        } else if evidence.program.as_ref().is_some_and(|program| is_its(&folder, program)) {
             Why::Program
-        } else if counts && is_family(last(&folder), name) {
+        } else if uses && is_family(last(&folder), name) {
             Why::Family
         } else if evidence.mentions > 0 {
             Why::Mentions
-        } else if evidence.calls > 0 && !mentioned {
+        } else if last(&folder) == name || evidence.calls > 0 && mentioning.is_empty() {
             Why::Calls
         } else {
             return None;
         };
-        let mentions = evidence.mentions.max(if why == Why::Calls { evidence.calls } else { 0 });
-        let folder = folder.parse().ok()?;
-        Some(Candidate { folder, why, file: evidence.program.or(evidence.first), mentions })
+        let mentions = if why == Why::Calls { evidence.calls } else { evidence.mentions };
+        let program = evidence.program.map(|program| program.file);
+        Some(Candidate { folder: folder.parse().ok()?, why, file: program.or(evidence.first), mentions })
     };
     let mut candidates: Vec<Candidate> = folders.into_iter().filter_map(candidate).collect();
-    let depth = |candidate: &Candidate| candidate.folder.as_str().matches('/').count();
-    candidates.sort_by_key(|c| {
-        (
-            c.why,
-            if c.why == Why::Named { depth(c) } else { 0 },
-            std::cmp::Reverse(c.mentions),
-            c.folder.clone(),
-        )
-    });
-    let alone = match candidates.as_slice() {
-        [] => false,
-        [_] => true,
-        // Two folders of that name: the one at the top is the call's own.
-        [first, second, ..] if first.why == Why::Named => {
-            second.why != Why::Named || depth(first) < depth(second)
-        }
-        [first, second, ..] => first.why < second.why,
+    // Of two folders of that name the one nearer to the top is the call's own.
+    let depth = |candidate: &Candidate| match candidate.why {
+        Why::Named => candidate.folder.as_str().matches('/').count(),
+        Why::Program | Why::Family | Why::Mentions | Why::Calls => 0,
     };
-    let chosen = candidates.first().filter(|_| alone).map(|first| first.folder.clone());
+    candidates.sort_by_key(|c| (c.why, depth(c), std::cmp::Reverse(c.mentions), c.folder.clone()));
+    // That sources mention a call says that they use it, not that they test it.
+    let strong = |first: &&Candidate| {
+        let rival =
+            candidates.get(1).is_some_and(|second| (second.why, depth(second)) == (first.why, depth(first)));
+        first.why < Why::Mentions && !rival
+    };
+    let chosen = candidates.first().filter(strong).map(|first| first.folder.clone());
     Selftest { candidates, chosen }
+}
+
+fn below(path: &str) -> Option<&str> {
+    path.strip_prefix(SELFTESTS)?.strip_prefix('/')
+}
+
+/// The folders that build something, with their Makefiles.
+fn makefiles(tree: &dyn TreeFiles, files: &[String]) -> BTreeMap<String, String> {
+    let folders = files.iter().filter_map(|path| Some((path, below(path)?.strip_suffix("/Makefile")?)));
+    let ours = folders.filter(|(_, folder)| !is_other_arch(tree, top(folder)));
+    ours.filter_map(|(path, folder)| Some((folder.to_owned(), tree.read(path)?))).collect()
+}
+
+/// The folder that builds a file: the nearest one above it with a Makefile.
+fn home<'a>(file: &str, makefiles: &'a BTreeMap<String, String>) -> Option<(&'a str, &'a str)> {
+    let mut folder = file;
+    loop {
+        folder = folder.rsplit_once('/')?.0;
+        if let Some((folder, makefile)) = makefiles.get_key_value(folder) {
+            return Some((folder, makefile));
+        }
+    }
+}
+
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
 }
 
 /// arm64, powerpc, riscv …: the folder of an architecture that is not ours.

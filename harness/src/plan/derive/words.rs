@@ -18,7 +18,7 @@ pub(super) fn option(derived: &Derived) -> Result<&OptionName, String> {
                 "{syscall} needs {names}, which has no prompt: no configuration can switch it off; {fix}"
             ))
         }
-        Switch::Always => Err(format!("no option switches {syscall}: it is in every kernel; {fix}")),
+        Switch::Always => Err(format!("no option switches {syscall}: it is in every kernel")),
         Switch::Unknown(why) => Err(format!("which option switches {syscall} is not known: {why}; {fix}")),
     }
 }
@@ -34,13 +34,29 @@ pub(super) fn folder(derived: &Derived) -> Result<&RelPath, String> {
             "nothing in tools/testing/selftests is named after {syscall} or mentions it; --selftest DIR names a folder"
         ));
     }
-    let listed: Vec<String> = candidates.iter().take(LISTED_MAX).map(|c| c.folder.to_string()).collect();
-    let more = candidates.len().saturating_sub(LISTED_MAX);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    // Where one reason is better than the rest, only those that have it are worth a look.
+    let best = candidates[0].why;
+    let rivals = candidates.iter().filter(|candidate| best >= Why::Mentions || candidate.why == best);
+    let names: Vec<&str> = rivals.map(|candidate| candidate.folder.as_str()).collect();
+    let more = match names.len().saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = match best {
+        Why::Named => "has the name of",
+        Why::Program => "has a program with the name of",
+        Why::Family => "has the name of the family of",
+        Why::Mentions | Why::Calls => "is named after",
+    };
+    let which = if best >= Why::Mentions { "no folder" } else { "more than one folder" };
     Err(format!(
-        "{} folders of tools/testing/selftests may have the tests of {syscall}: {}{more}; --selftest DIR names one",
-        candidates.len(),
-        listed.join(", ")
+        "{which} of tools/testing/selftests {what} {syscall}; these {}: {}{more}; --selftest DIR names one",
+        match best {
+            Why::Named | Why::Program | Why::Family => "do",
+            Why::Mentions => "mention it",
+            Why::Calls => "may use it",
+        },
+        names[..names.len().min(LISTED_MAX)].join(", ")
     ))
 }
 
@@ -89,7 +105,7 @@ fn reason(candidate: &Candidate) -> String {
         Why::Named => "it has the call's name".to_owned(),
         Why::Program => format!("its program {file} has the call's name"),
         Why::Family => format!("it has the name of the call's family, and {file} calls it"),
-        Why::Mentions => format!("{file} mentions the call, and no other folder does"),
-        Why::Calls => format!("{file} calls a function of that name, and no other folder does"),
+        Why::Mentions => format!("{file} mentions the call"),
+        Why::Calls => "a source calls a function of that name".to_owned(),
     }
 }
