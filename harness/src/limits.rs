@@ -14,6 +14,8 @@ pub const INPUT_FILE_BYTES: u64 = MIB;
 pub const PATCH_BYTES: u64 = 10 * MIB;
 /// Patches of one series: the longest series on the lists have about two hundred.
 pub const SERIES_PATCHES: usize = 512;
+/// A mailbox with one thread: the longest, with all replies, have a few megabytes.
+pub const MBOX_BYTES: u64 = 64 * MIB;
 /// A syscall table or Kconfig file of a kernel tree: the largest is about 100 KiB.
 pub const TREE_FILE_BYTES: u64 = 8 * MIB;
 /// A log that `ktap` reads: it is held in memory, and the longest that CI systems keep is shorter.
