@@ -16,10 +16,13 @@
 
 #define PORT_NAME		"abimatrix.results"
 #define PORT_WAIT_MS		10000	/* probing the device happens long before this */
+#define CARD_WAIT_MS		1000	/* the same */
+#define SSH_WAIT_MS		30000	/* for a session: well before the host gives up the boot */
 #define CLOSE_WAIT_MS		60000	/* for the host to read up to 4 MiB that are queued */
 #define BEAT_MS			2000
 #define TERM_GRACE_MS		2000	/* from SIGTERM to SIGKILL */
 #define KILL_WAIT_MS		5000	/* from SIGKILL to `stuck` */
+#define KILL_AGAIN_MS		100	/* where one pass over all processes may miss some */
 #define LEAK_GRACE_MS		200	/* for children that are just ending */
 #define DRAIN_MS		1000	/* for pipes that somebody keeps open */
 #define LEAKED_MAX		4096	/* counting stops here: a fork bomb is one leak too many */
@@ -45,12 +48,14 @@ struct text {
 void setup_world(void);
 void describe_machine(struct text *text);
 bool read_line(const char *path, char *line, size_t size);
+bool has_word(const char *line, const char *word);
 
 /* link.c: the port. A failing port ends the agent, so that nothing here returns an error. */
 void text_add(struct text *text, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void text_string(struct text *text, const char *key, const char *value);
 
+void nap(uint32_t ms);
 void link_open(void);
 void link_hello(void);
 char *link_receive_plan(size_t *bytes);
@@ -61,6 +66,13 @@ void link_refuse(const char *reason, unsigned int line);
 void link_bye(unsigned int runs);
 void link_wait_close(void);
 
+/* ssh.c: the way in where there is no port. */
+bool ssh_wanted(void);
+int ssh_open(void);
+/* Whether results go that way, and whether a process carries them. */
+bool ssh_serves(void);
+bool ssh_is_part(pid_t pid);
+
 /* run.c */
 struct trace {
 	bool counting;		/* the program itself runs, not our fork of PID 1 */
@@ -69,6 +81,7 @@ struct trace {
 	uint64_t entries[PLAN_DOORS_MAX];
 };
 
+void reset_signals(void);
 /* Runs one program to its END frame; false if something survived SIGKILL. */
 bool run_program(uint16_t index, const struct plan_run *plan);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The result port: finding it, and sending and receiving frames on it. */
+/* The result port, or what stands for it over ssh: finding it, sending and receiving frames. */
 #include "agent.h"
 
 #include <dirent.h>
@@ -15,6 +15,7 @@
 
 static struct {
 	int fd;
+	bool ends;		/* it is a connection: its end of file is one */
 	uint32_t seq;		/* of the next frame we send */
 	uint32_t digest;	/* CRC-32 over every byte sent so far */
 	uint32_t host_seq;	/* of the next frame we expect */
@@ -25,7 +26,7 @@ static struct {
 static uint8_t sending[ABX_FRAME_MAX];
 static uint8_t receiving[ABX_FRAME_MAX];
 
-static void nap(uint32_t ms)
+void nap(uint32_t ms)
 {
 	struct timespec time = {
 		.tv_sec = ms / 1000,
@@ -64,6 +65,7 @@ void text_string(struct text *text, const char *key, const char *value)
 #ifdef ABX_HOST_TEST
 static int find_port(void)
 {
+	port.ends = true;
 	fcntl(3, F_SETFD, FD_CLOEXEC);
 	return 3;
 }
@@ -98,6 +100,11 @@ void link_open(void)
 	uint64_t limit = now_ns() + PORT_WAIT_MS * NS_PER_MS;
 	uint32_t pause_ms = 1;
 
+	if (ssh_wanted()) {
+		port.fd = ssh_open();
+		port.ends = true;
+		return;
+	}
 	for (;;) {
 		port.fd = find_port();
 		if (port.fd >= 0)
@@ -109,6 +116,12 @@ void link_open(void)
 		if (pause_ms < 16)
 			pause_ms *= 2;
 	}
+}
+
+/* Without it nothing can be told; what is said here tells whose fault it is. */
+static void __attribute__((noreturn)) lost(const char *what, const char *why)
+{
+	die("%scannot %s: %s", port.ends ? "connection: " : "the port: ", what, why);
 }
 
 static void send_frame(enum abx_type type, uint16_t run, const void *payload,
@@ -134,7 +147,7 @@ static void send_frame(enum abx_type type, uint16_t run, const void *payload,
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent <= 0)
-			die("cannot write to the port: %s", strerror(errno));
+			lost("write", strerror(errno));
 		done += (size_t)sent;
 	}
 	port.digest = abx_crc32(port.digest, sending, total);
@@ -181,16 +194,14 @@ static void receive_bytes(uint8_t *bytes, size_t want)
 	while (want) {
 		got = read(port.fd, bytes, want);
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
-			die("cannot read from the port: %s", strerror(errno));
+			lost("read", strerror(errno));
 		if (got > 0) {
 			bytes += got;
 			want -= (size_t)got;
 			continue;
 		}
-#ifdef ABX_HOST_TEST
-		if (!got)
-			die("the host went away");
-#endif
+		if (!got && port.ends)
+			lost("read", "the host went away");
 		/* Nobody is connected at the other end, as after a restored snapshot. */
 		nap(10);
 	}

@@ -65,7 +65,7 @@ static void __attribute__((noreturn)) fail_start(int fd, int stage)
 	_exit(127);
 }
 
-static void reset_signals(void)
+void reset_signals(void)
 {
 	sigset_t none;
 	int i;
@@ -138,10 +138,11 @@ become_program(const struct plan_run *plan, const char *directory, int go_fd,
 /* ---- the loop ---- */
 
 /*
- * Everything that is not a kernel thread (session 0) and not us is of the program's making.
- * Slow with many processes, hence only asked once.
+ * Everything that is not a kernel thread (session 0), not us and not what carries our connection
+ * is of the program's making. Each gets @signal, unless that is 0. Slow with many processes,
+ * hence asked seldom.
  */
-static unsigned int count_leftovers(void)
+static unsigned int count_leftovers(int signal)
 {
 	unsigned int count = 0;
 	struct dirent *entry;
@@ -150,24 +151,43 @@ static unsigned int count_leftovers(void)
 	dir = opendir("/proc");
 	if (!dir)
 		die("cannot list /proc: %s", strerror(errno));
-	while (count < LEAKED_MAX && (entry = readdir(dir))) {
+	while ((signal || count < LEAKED_MAX) && (entry = readdir(dir))) {
 		char path[300], line[512], state, *tail;
-		int session;
+		int parent, session;
+		pid_t pid;
 
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
-		    !strcmp(entry->d_name, "1"))
+		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+			continue;
+		pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (pid == 1 || ssh_is_part(pid))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
 		if (!read_line(path, line, sizeof(line)))
 			continue;	/* gone in the meantime */
 		tail = strrchr(line, ')');
-		if (!tail || sscanf(tail, ") %c %*d %*d %d", &state, &session) != 2)
+		if (!tail || sscanf(tail, ") %c %d %*d %d", &state, &parent, &session) != 3)
 			continue;
-		if (session && state != 'Z' && state != 'X')
-			count++;
+		/* A dead child of ours that cannot be reaped has threads that live. */
+		if (!session || state == 'X' || (state == 'Z' && parent != 1))
+			continue;
+		count++;
+		if (signal)
+			kill(pid, signal);
 	}
 	closedir(dir);
 	return count;
+}
+
+/*
+ * kill(-1) is atomic towards fork(2): no bomb outruns it, no new session escapes it. But it would
+ * take our connection along, where there is one; then it is one after another, again and again.
+ */
+static void kill_all(void)
+{
+	if (ssh_serves())
+		count_leftovers(SIGKILL);
+	else
+		kill(-1, SIGKILL);
 }
 
 static void read_start_error(struct run *run)
@@ -193,13 +213,17 @@ static void reap(struct run *run)
 		pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
 		if (pid <= 0) {
 			run->more = false;
-			run->alone = pid < 0 && errno == ECHILD;
+			/* Over ssh there is always a child: sshd. */
+			run->alone = ssh_serves() ? run->over && !count_leftovers(0) :
+						    pid < 0 && errno == ECHILD;
 			return;
 		}
 		if (WIFSTOPPED(status)) {
 			if (!trace_stopped(&run->trace, run->plan, run->pid, pid,
 					   status))
-				kill(-1, SIGKILL);
+				kill_all();
+		} else if (ssh_is_part(pid)) {
+			die("connection: sshd ended");
 		} else if (pid == run->pid && !run->over) {
 			run->over = true;
 			run->ended = now_ns();
@@ -282,6 +306,20 @@ static void wait_over(struct run *run, uint32_t ms)
 		turn(run, limit);
 }
 
+/* Forces the end of everything, until @done or @ms have passed. */
+static void end_all(struct run *run, const bool *done, uint32_t ms)
+{
+	uint64_t limit = now_ns() + ms * NS_PER_MS;
+
+	while (!*done && now_ns() < limit) {
+		uint64_t again = now_ns() + KILL_AGAIN_MS * NS_PER_MS;
+
+		kill_all();
+		while (!*done && now_ns() < again)
+			turn(run, again);
+	}
+}
+
 /* The deadline: ask, then force, then give up. */
 static void wait_program(struct run *run)
 {
@@ -295,9 +333,7 @@ static void wait_program(struct run *run)
 	wait_over(run, TERM_GRACE_MS);
 	if (run->over)
 		return;
-	/* Atomic towards fork(2): no bomb outruns it, no new session escapes it. */
-	kill(-1, SIGKILL);
-	wait_over(run, KILL_WAIT_MS);
+	end_all(run, &run->over, KILL_WAIT_MS);
 	run->stuck = !run->over;
 }
 
@@ -334,9 +370,8 @@ static void clear_away(struct run *run)
 {
 	wait_alone(run, LEAK_GRACE_MS);
 	if (!run->alone && !run->stuck) {
-		run->leaked = count_leftovers();
-		kill(-1, SIGKILL);
-		wait_alone(run, KILL_WAIT_MS);
+		run->leaked = count_leftovers(0);
+		end_all(run, &run->alone, KILL_WAIT_MS);
 		run->stuck = !run->alone;
 	}
 	drain(run);

@@ -139,7 +139,7 @@ void setup_world(void)
 #endif
 }
 
-static bool has_word(const char *line, const char *word)
+bool has_word(const char *line, const char *word)
 {
 	size_t bytes = strlen(word);
 	const char *at = line;

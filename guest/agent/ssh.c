@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way in of a guest without a result port: a network card, one connection on port 22, and
+ * dropbear, whose one command is the relay between its session and us.
+ *
+ * We listen ourselves and hand the connection to dropbear as an inetd would. So there is no
+ * listener that outlives its use: once the relay is here, two processes carry the connection, and
+ * both are known.
+ */
+#include "agent.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "relay.h"
+
+#define SSH_WORD	"abimatrix.transport=ssh"
+#define CARD		"eth0"
+/* What QEMU's user network expects: nobody else is there. */
+#define ADDRESS		"10.0.2.15"
+#define LOG_SOCKET	"/dev/log"
+#define NETMASK		"255.255.255.0"
+
+static pid_t sshd, relay;
+
+/* What dropbear said last: as an inetd's program it talks to syslog alone. */
+static char words[256] = "it said nothing";
+
+bool ssh_wanted(void)
+{
+	char line[4096];
+
+	return read_line("/proc/cmdline", line, sizeof(line)) && has_word(line, SSH_WORD);
+}
+
+bool ssh_serves(void)
+{
+	return relay > 0;
+}
+
+bool ssh_is_part(pid_t pid)
+{
+	return pid > 0 && (pid == sshd || pid == relay);
+}
+
+static void set_address(int fd, unsigned long what, const char *address)
+{
+	struct ifreq card = { .ifr_name = CARD };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+
+	inet_pton(AF_INET, address, &in.sin_addr);
+	memcpy(&card.ifr_addr, &in, sizeof(in));
+	if (ioctl(fd, what, &card))
+		die("no network: cannot give " CARD " the address %s: %s", address,
+		    strerror(errno));
+}
+
+static void bring_up_card(void)
+{
+	uint64_t limit = now_ns() + CARD_WAIT_MS * NS_PER_MS;
+	struct ifreq card = { .ifr_name = CARD };
+	int fd;
+
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		die("no network: the kernel has none: %s", strerror(errno));
+	while (ioctl(fd, SIOCGIFFLAGS, &card)) {
+		if (now_ns() >= limit)
+			die("no network: there is no card " CARD
+			    ": has the kernel a driver for it (CONFIG_VIRTIO_NET)?");
+		nap(1);
+	}
+	set_address(fd, SIOCSIFADDR, ADDRESS);
+	set_address(fd, SIOCSIFNETMASK, NETMASK);
+	card.ifr_flags |= IFF_UP | IFF_RUNNING;
+	if (ioctl(fd, SIOCSIFFLAGS, &card))
+		die("no network: cannot bring up " CARD ": %s", strerror(errno));
+	close(fd);
+}
+
+static int listen_on(const void *address, socklen_t bytes, int type)
+{
+	sa_family_t family = ((const struct sockaddr *)address)->sa_family;
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || bind(fd, address, bytes) || (type == SOCK_STREAM && listen(fd, 8)))
+		die("no network: cannot listen: %s", strerror(errno));
+	return fd;
+}
+
+static int listen_for_ssh(void)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(22),
+	};
+
+	return listen_on(&address, sizeof(address), SOCK_STREAM);
+}
+
+static int listen_at(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	strcpy(address.sun_path, path);
+	return listen_on(&address, sizeof(address), type);
+}
+
+static void __attribute__((noreturn)) become_sshd(int connection)
+{
+	static char *argv[] = {
+		"/ssh/dropbear", "-i", "-m", "-s", "-g", "-j", "-k", "-z",
+		"-r", "/ssh/host_key", NULL,
+	};
+	static char *environment[] = { NULL };
+	/* As PID 1, and unlike it inherited by the relay: a fork bomb must not silence us. */
+	struct sched_param first = { .sched_priority = 1 };
+
+	if (dup2(connection, 0) < 0 || dup2(connection, 1) < 0)
+		_exit(126);
+	sched_setscheduler(0, SCHED_FIFO, &first);
+	reset_signals();
+	execve(argv[0], argv, environment);
+	_exit(127);
+}
+
+static void serve(int listener)
+{
+	/* Blocking, whatever the listener is. */
+	int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (connection < 0)
+		return;		/* it went away again */
+	sshd = fork();
+	if (sshd < 0)
+		die("sshd: fork: %s", strerror(errno));
+	if (!sshd)
+		become_sshd(connection);
+	close(connection);
+}
+
+/* A connection may come to nothing: the host tries again. */
+static void look_after_sshd(void)
+{
+	int status;
+
+	if (sshd <= 0 || waitpid(sshd, &status, WNOHANG) != sshd)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) >= 126)
+		die("sshd: cannot start dropbear");
+	if (WIFSIGNALED(status))
+		die("sshd: killed by signal %d", WTERMSIG(status));
+	note("sshd ended with status %d before there was a session: %s",
+	     WEXITSTATUS(status), words);
+	sshd = 0;
+}
+
+static void hear(int log)
+{
+	ssize_t got = recv(log, words, sizeof(words) - 1, MSG_DONTWAIT);
+
+	if (got > 0)
+		words[got] = '\0';
+}
+
+int ssh_open(void)
+{
+	uint64_t limit = now_ns() + SSH_WAIT_MS * NS_PER_MS;
+	struct pollfd doors[3] = {
+		{ .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN },
+	};
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+	int fd = -1, tcp;
+
+	bring_up_card();
+	tcp = listen_for_ssh();
+	doors[1].fd = listen_at(RELAY_SOCKET, SOCK_STREAM);
+	doors[2].fd = listen_at(LOG_SOCKET, SOCK_DGRAM);
+	note("listens for ssh");
+	while (fd < 0) {
+		if (now_ns() >= limit)
+			die("sshd: no session within %d ms: %s", SSH_WAIT_MS, words);
+		/* One at a time: what comes meanwhile waits in the kernel. */
+		doors[0].fd = sshd > 0 ? -1 : tcp;
+		if (poll(doors, 3, 20) > 0) {
+			if (doors[2].revents)
+				hear(doors[2].fd);
+			if (doors[0].revents)
+				serve(tcp);
+			if (doors[1].revents)
+				fd = accept4(doors[1].fd, NULL, NULL, SOCK_CLOEXEC);
+		}
+		look_after_sshd();
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		die("sshd: cannot tell the relay: %s", strerror(errno));
+	relay = peer.pid;
+	close(tcp);
+	/* Nobody reads the log any more; a full one would hold sshd up. */
+	close(doors[1].fd);
+	close(doors[2].fd);
+	unlink(RELAY_SOCKET);
+	unlink(LOG_SOCKET);
+	return fd;
+}
