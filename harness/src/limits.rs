@@ -55,6 +55,15 @@ pub const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 pub const BOOT_DEADLINE: Duration = Duration::from_secs(60);
 /// From spawn to the hello when KVM is tried: 0.2 s where KVM works, never where it does not.
 pub const KVM_PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the first byte of the guest's sshd is awaited at first: it took 0.1 s under TCG.
+pub const SSH_ANSWER_FIRST: Duration = Duration::from_secs(1);
+/// The same after some tries, each of which waits twice as long: for a guest on a busy host.
+pub const SSH_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// From spawn to the first try, if the guest's console does not say that it listens (`quiet` on the
+/// command line). QEMU takes connections before the guest does, and hands it the dead ones later.
+pub const SSH_UNASKED: Duration = Duration::from_secs(10);
+/// One step of an ssh dialogue (handshake, authentication, a command): they took 0.1 s under TCG.
+pub const SSH_STEP: Duration = Duration::from_secs(10);
 /// Without a frame for so long, a running guest is hung. The agent's heart beats every 2 s, and the
 /// kernel's soft-lockup detector (`watchdog_thresh` below) has then had time to say where.
 pub const STALL: Duration = Duration::from_secs(20);

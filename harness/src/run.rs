@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::boot::accel::{self, AccelChoice, Decision, Known};
+use crate::boot::link::SshAccess;
 use crate::boot::qemu::{Accel, Guest, Machine};
 use crate::boot::vm;
 use crate::build::config::{self, Configured};
@@ -25,12 +26,16 @@ use crate::build::kernel::{self, Bench, BuiltKernel};
 use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
+use crate::build::ssh::Kit;
 use crate::build::{Trouble, Workshop};
 use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::judge::{console, known, symbols};
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Verdict};
+use crate::model::{
+    Abi, Cause, CellId, Judged, KernelName, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Transport,
+    Verdict,
+};
 use crate::plan::files::{Project, Spec};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
@@ -147,6 +152,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
                 machine,
                 boards: None,
                 kept: BTreeSet::new(),
+                ssh: None,
                 refused: None,
             };
             for ready in &prepared {
@@ -312,6 +318,8 @@ struct Conductor<'a> {
     boards: Option<Boards>,
     /// What this run has put among its images.
     kept: BTreeSet<PathBuf>,
+    /// What guests need over ssh, once one does.
+    ssh: Option<Kit>,
     /// A trial of KVM that failed, until it is known that TCG does better.
     refused: Option<Decision>,
 }
@@ -381,6 +389,7 @@ impl Conductor<'_> {
                     initramfs,
                     command_line: kernel.command_line.clone(),
                     tsc_khz: None,
+                    ssh: None,
                 };
                 let trial = agenda(spec, Leg::ConfigOff, abi, image, self.plan.deadline).0;
                 let boards = self.boards(&guest, trial).await;
@@ -389,13 +398,45 @@ impl Conductor<'_> {
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
                 let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
-                let job = Job { shared: self.shared.clone(), id, order };
+                let orders = self.orders(order, image, abi, &kernel.name).await?;
+                let job = Job { shared: self.shared.clone(), id, orders };
                 let machine = self.machine.clone();
                 self.shared.sent.borrow_mut().insert(job.id.clone());
                 cells.spawn_local(async move { job.run(&machine).await });
             }
         }
         Ok(())
+    }
+
+    /// The order of a cell for each transport.
+    async fn orders(
+        &mut self,
+        serial: WorkOrder,
+        image: &Image,
+        abi: Abi,
+        kernel: &KernelName,
+    ) -> Result<Vec<(Transport, WorkOrder)>, Trouble> {
+        let mut orders = Vec::new();
+        for &transport in &self.plan.transports {
+            let mut order = serial.clone();
+            if transport == Transport::Ssh {
+                let Means { project, host, out, .. } = *self.means;
+                let kit = match self.ssh.take() {
+                    Some(kit) => kit,
+                    None => Kit::make(self.shop, project, host, &out.join("ssh")).await?,
+                };
+                let initramfs = out.join("images").join(format!("{kernel}.{abi}.ssh.initramfs"));
+                if self.kept.insert(initramfs.clone()) {
+                    kit.append(&image.path, &initramfs)?;
+                }
+                let access = SshAccess { client_key: kit.client_key.clone(), host_key: kit.host_key.clone() };
+                order.guest.initramfs = initramfs;
+                order.guest.ssh = Some(access);
+                self.ssh = Some(kit);
+            }
+            orders.push((transport, order));
+        }
+        Ok(orders)
     }
 
     fn open(&self, ready: &Prepared<'_>, leg: Leg, abi: Abi) -> bool {
@@ -570,7 +611,8 @@ const SYMBOLS: &str = "System.map";
 struct Job {
     shared: Rc<Shared>,
     id: CellId,
-    order: WorkOrder,
+    /// What is done over each transport, one after the other.
+    orders: Vec<(Transport, WorkOrder)>,
 }
 
 impl Job {
@@ -584,33 +626,56 @@ impl Job {
         ctx.events.send(RunEvent::CellStarted(self.id.clone()));
         let folder = self.shared.out.join(self.id.slug());
         let started = Instant::now();
-        let WorkOrder { guest, plan, .. } = &self.order;
-        let ran = match self.order.write(&folder) {
-            Ok(()) => vm::run(ctx, guest, plan, Deadlines::default(), &folder).await,
+        let mut cells = Vec::new();
+        for (transport, order) in &self.orders {
+            if ctx.stop.level() != StopLevel::Run {
+                return;
+            }
+            let folder = match self.orders.len() {
+                1 => folder.clone(),
+                _ => folder.join(transport.name()),
+            };
+            let mut cell = self.once(order, &folder).await;
+            cell.over(*transport);
+            if cell.cause.as_ref().is_some_and(|cause| matches!(cause.detail, Cause::Interrupted { .. })) {
+                // What it showed before is no verdict any more.
+                cells.clear();
+            }
+            cells.push(cell);
+        }
+        if let Some(mut cell) = cells.into_iter().reduce(CellRecord::merge) {
+            cell.logs = below(&self.shared.out, &folder);
+            self.shared.close(cell, started.elapsed());
+        }
+    }
+
+    /// Runs one guest and judges it.
+    async fn once(&self, order: &WorkOrder, folder: &Path) -> CellRecord {
+        let WorkOrder { guest, plan, .. } = order;
+        let ran = match order.write(folder) {
+            Ok(()) => vm::run(&self.shared.ctx, guest, plan, Deadlines::default(), folder).await,
             Err(error) => Err(error.into()),
         };
-        let cell = match ran {
+        match ran {
             Ok(mut seen) => {
                 // A name needs the kernel's symbols, and the judge reads no files.
                 let map =
                     || std::fs::read_to_string(guest.kernel.with_extension(SYMBOLS)).unwrap_or_default();
                 seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
-                self.record(&seen, &folder)
+                self.record(&order.expectation, &seen, folder)
             }
             Err(error) => {
                 let detail = error.to_string();
                 CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))
             }
-        };
-        self.shared.close(cell, started.elapsed());
+        }
     }
 
-    fn record(&self, seen: &Evidence, folder: &Path) -> CellRecord {
+    fn record(&self, expected: &Expectation, seen: &Evidence, folder: &Path) -> CellRecord {
         let ms = |time: Duration| time.as_millis() as u64;
-        let mut cell = CellRecord::new(&self.id, verdict::judge(&self.order.expectation, seen));
-        cell.entries = verdict::entries(&self.order.expectation, seen);
-        cell.recorded =
-            verdict::recorded(&self.order.expectation, seen).into_iter().map(Into::into).collect();
+        let mut cell = CellRecord::new(&self.id, verdict::judge(expected, seen));
+        cell.entries = verdict::entries(expected, seen);
+        cell.recorded = verdict::recorded(expected, seen).into_iter().map(Into::into).collect();
         cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
         cell.durations = Durations {
             boot_ms: seen.hello.as_ref().map(|(at, _)| ms(*at)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::boot::accel::AccelChoice;
 use harness::boot::qemu::Accel;
-use harness::model::{Abi, KernelName, Leg};
+use harness::model::{Abi, KernelName, Leg, Transport};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -104,6 +104,9 @@ pub struct TestSyscall {
     /// How guests are run: auto takes KVM only after a guest has really run under it
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
     pub accel: AccelChoice,
+    /// How guests are reached; both runs each cell twice and fails if the verdicts differ
+    #[arg(long, value_name = "HOW", default_value = "serial")]
+    pub transport: TransportChoice,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -119,6 +122,28 @@ pub struct TestSyscall {
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// How guests are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TransportChoice {
+    /// By a virtio-serial port.
+    Serial,
+    /// By a network card and an ssh session.
+    Ssh,
+    /// By either, one after the other.
+    Both,
+}
+
+impl TransportChoice {
+    /// In the order in which a cell runs over them.
+    pub fn transports(self) -> Vec<Transport> {
+        match self {
+            TransportChoice::Serial => vec![Transport::Serial],
+            TransportChoice::Ssh => vec![Transport::Ssh],
+            TransportChoice::Both => vec![Transport::Serial, Transport::Ssh],
+        }
+    }
 }
 
 /// How a result is printed.

@@ -87,7 +87,7 @@ fn table(host: &Host, sources: &[Tool], kvm: &str) -> String {
             (Ok(state), _) => ("ok", state.clone()),
             (Err(why), Need::Required) => ("MISSING", advice(&tool, why)),
             (Err(why), Need::Column(_)) => ("missing", advice(&tool, why)),
-            (Err(why), Need::Helpful) => ("absent", advice(&tool, why)),
+            (Err(why), Need::Ssh | Need::Helpful) => ("absent", advice(&tool, why)),
         };
         lines.push(format!("{word:8} {:width$}  {what}", tool.name));
     }

@@ -16,6 +16,7 @@ mod session;
 mod setup;
 mod test;
 mod test_syscall;
+mod with_ssh;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     let ended = match &cli.command {
+        cli::Command::TestSyscall(args) if with_ssh::is_needed(args) => with_ssh::run(args),
         cli::Command::TestSyscall(args) => test_syscall::run(args),
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),

@@ -8,7 +8,7 @@ use harness::boot::accel::{self, AccelChoice, Known};
 use harness::model::{Date, Verdict};
 use harness::plan::files::{Project, Source};
 use harness::plan::host::{self, Host};
-use harness::plan::tools::{self, Tool};
+use harness::plan::tools::{self, Need, Tool};
 use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
 use harness::report::record::{RunRecord, State};
@@ -16,8 +16,8 @@ use harness::report::text::{self, Paint};
 use harness::run::{self, Means, RunError};
 use harness::store::Store;
 
-use crate::cli::{Color, Common, Exit, Format, TestSyscall};
-use crate::{clean, doctor, progress, say, session, setup};
+use crate::cli::{Color, Common, Exit, Format, TestSyscall, TransportChoice};
+use crate::{clean, doctor, progress, say, session, setup, with_ssh};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
@@ -36,6 +36,9 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         let sources = sources(&plan);
         if !host.missing(&sources).is_empty() {
             return Err(tell_missing(&host, &sources).context(Exit::Incomplete));
+        }
+        if args.transport != TransportChoice::Serial {
+            with_ssh::missing(&host)?;
         }
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let out = out_folder(args, &project)?;
@@ -69,6 +72,7 @@ async fn prepare(
         abis: args.abi.clone(),
         jobs: args.jobs,
         timeout: args.timeout,
+        transports: args.transport.transports(),
         today: Some(today()),
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };
@@ -84,7 +88,8 @@ async fn prepare(
     announce(args, store, &host, &plan)?;
     // After a Ctrl-C nothing is installed.
     if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
-        let wanted = doctor::missing(&host, &sources(&plan));
+        let mut wanted = doctor::missing(&host, &sources(&plan));
+        wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;

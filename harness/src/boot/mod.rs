@@ -5,6 +5,9 @@
 
 pub mod accel;
 pub mod frames;
+pub mod link;
 pub mod qemu;
 pub mod qmp;
+#[cfg(feature = "ssh")]
+mod ssh;
 pub mod vm;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::link::SshAccess;
 use crate::broken::{broken, broken_one};
 use crate::limits;
 
@@ -53,8 +54,8 @@ impl fmt::Display for Machine {
 pub struct Channels {
     /// The kernel's console (the first serial port).
     pub console: RawFd,
-    /// The agent's result port.
-    pub results: RawFd,
+    /// The agent's result port; a guest that is reached over ssh has none.
+    pub results: Option<RawFd>,
     /// QEMU's monitor.
     pub qmp: RawFd,
 }
@@ -78,6 +79,9 @@ pub struct Guest {
     pub command_line: Vec<String>,
     /// The host's time-stamp counter in kHz: microvm has nothing to calibrate against under TCG.
     pub tsc_khz: Option<u64>,
+    /// The agent is reached over ssh, by this; otherwise by its result port.
+    #[serde(default)]
+    pub ssh: Option<SshAccess>,
 }
 
 /// The name of the result port inside the guest.
@@ -104,6 +108,10 @@ impl Guest {
             // would take it for broken and leave the guest with no clock but jiffies.
             words.push("tsc=reliable".to_owned());
         }
+        if self.ssh.is_some() {
+            // Where the agent has to listen. With a dot it is no word that init would get as well.
+            words.push("abimatrix.transport=ssh".to_owned());
+        }
         words.extend(self.command_line.iter().cloned());
         words.join(" ")
     }
@@ -127,20 +135,24 @@ impl Guest {
         option("serial", "chardev:console".to_owned());
         option("chardev", format!("socket,id=qmp,fd={}", channels.qmp));
         option("mon", "chardev=qmp,mode=control".to_owned());
-        option("chardev", format!("socket,id=results,fd={}", channels.results));
-        option(
-            "device",
-            format!(
-                "virtio-serial-{}",
-                match self.machine {
-                    Machine::Microvm => "device",
-                    Machine::Q35 => "pci",
-                }
-            ),
-        );
-        option("device", format!("virtserialport,chardev=results,name={}", escape(RESULT_PORT)));
+        let bus = match self.machine {
+            Machine::Microvm => "device",
+            Machine::Q35 => "pci",
+        };
+        if let Some(results) = channels.results {
+            option("chardev", format!("socket,id=results,fd={results}"));
+            option("device", format!("virtio-serial-{bus}"));
+            option("device", format!("virtserialport,chardev=results,name={}", escape(RESULT_PORT)));
+        }
+        if self.ssh.is_some() {
+            // To the guest's port 22, from a loopback port that QEMU picks, and nowhere else: `restrict` lets
+            // nothing out of the guest but answers.
+            let forward = "hostfwd=tcp:127.0.0.1:0-:22";
+            option("netdev", format!("user,id=net,restrict=on,ipv6=off,{forward}"));
+            option("device", format!("virtio-net-{bus},netdev=net"));
+        }
         // A guest that broke out of its machine would still not get far: no new privileges, no
-        // new programs. And no disk and no network is there to begin with.
+        // new programs. And no disk is there to begin with, and no network but the one above.
         option(
             "sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned(),

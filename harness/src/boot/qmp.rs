@@ -22,8 +22,10 @@ pub enum Said {
     },
     /// The guest's kernel reported a panic by a device made for it.
     GuestPanicked,
-    /// What a command for people had to say.
-    Words(String),
+    /// The registers, in words for people.
+    Registers(String),
+    /// The state of the user network, in words for people.
+    Network(String),
     /// A command was refused.
     Error(String),
 }
@@ -37,6 +39,9 @@ pub enum Command {
     Cont,
     /// Tell the registers, in words for people.
     Registers,
+    /// Tell the connections of the user network, in words for people: there is no other way to learn
+    /// which port QEMU has picked.
+    Network,
     /// Stop the machine and its clocks.
     Stop,
     /// End QEMU.
@@ -54,7 +59,10 @@ impl Command {
             Command::Capabilities => b"{\"execute\":\"qmp_capabilities\"}\r\n",
             Command::Cont => b"{\"execute\":\"cont\"}\r\n",
             Command::Registers => {
-                b"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info registers\"}}\r\n"
+                b"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info registers\"},\"id\":\"registers\"}\r\n"
+            }
+            Command::Network => {
+                b"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info usernet\"},\"id\":\"network\"}\r\n"
             }
             Command::Stop => b"{\"execute\":\"stop\"}\r\n",
             Command::Quit => b"{\"execute\":\"quit\"}\r\n",
@@ -102,7 +110,11 @@ fn read_line(line: &[u8]) -> Option<Said> {
         return Some(Said::Error(text.to_owned()));
     }
     if let Some(words) = value.get("return").and_then(Value::as_str) {
-        return Some(Said::Words(words.to_owned()));
+        return match value.get("id").and_then(Value::as_str) {
+            Some("registers") => Some(Said::Registers(words.to_owned())),
+            Some("network") => Some(Said::Network(words.to_owned())),
+            _ => None,
+        };
     }
     match value.get("event")?.as_str()? {
         "SHUTDOWN" => {
@@ -123,6 +135,17 @@ pub fn instruction(words: &str) -> Option<u64> {
     let rest = ["RIP=", "EIP="].iter().find_map(|name| words.split(name).nth(1))?;
     let digits = rest.split(|c: char| !c.is_ascii_hexdigit()).next()?;
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// The loopback port that leads to the guest's port 22, in the words of [`Command::Network`].
+pub fn forwarded_port(words: &str) -> Option<u16> {
+    // TCP[HOST_FORWARD]  12  127.0.0.1 41523  10.0.2.15  22  0  0
+    let forward = words.lines().find(|line| line.trim_start().starts_with("TCP[HOST_FORWARD]"))?;
+    let fields: Vec<&str> = forward.split_whitespace().collect();
+    match fields[..] {
+        [_, _, "127.0.0.1", port, _, "22", ..] => port.parse().ok().filter(|port| *port != 0),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -154,11 +177,31 @@ mod tests {
 
     #[test]
     fn the_instruction_pointer_is_read_from_the_registers() {
-        let line = "{\"return\": \"\\r\\nCPU#0\\r\\nRAX=0000000000000001\\r\\nRIP=ffffffff81234567 RFL=00000046\\r\\n\"}\n";
-        let [Said::Words(words)] = &read(&[line.as_bytes()])[..] else { panic!("no words") };
+        let line = "{\"return\": \"\\r\\nCPU#0\\r\\nRAX=0000000000000001\\r\\nRIP=ffffffff81234567 RFL=00000046\\r\\n\", \"id\": \"registers\"}\n";
+        let [Said::Registers(words)] = &read(&[line.as_bytes()])[..] else { panic!("no words") };
         assert_eq!(instruction(words), Some(0xffff_ffff_8123_4567));
         assert_eq!(instruction("EIP=00100123 EFL=00000046"), Some(0x0010_0123));
         assert_eq!(instruction("R8 =1"), None);
+    }
+
+    #[test]
+    fn the_port_that_qemu_picked_is_read_from_the_state_of_its_network() {
+        let head = "VLAN -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n";
+        let forward = |line: &str| forwarded_port(&format!("{head}  {line}\r\n"));
+        assert_eq!(
+            forward("TCP[HOST_FORWARD]  11       127.0.0.1 41523       10.0.2.15    22     0     0"),
+            Some(41523)
+        );
+        for line in [
+            "",
+            "TCP[ESTABLISHED]   12       127.0.0.1 41523       10.0.2.15    22     0     0",
+            "TCP[HOST_FORWARD]  11               * 41523       10.0.2.15    22     0     0",
+            "TCP[HOST_FORWARD]  11       127.0.0.1 41523       10.0.2.15    23     0     0",
+            "TCP[HOST_FORWARD]  11       127.0.0.1     0       10.0.2.15    22     0     0",
+            "UDP[236 sec]       11       127.0.0.1 41523       10.0.2.15    22     0     0",
+        ] {
+            assert_eq!(forward(line), None, "{line}");
+        }
     }
 
     #[test]

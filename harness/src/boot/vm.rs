@@ -1,7 +1,8 @@
 //! One guest's process: spawned, listened to, logged, ended.
 //!
 //! Every byte from the guest is in a log file before anything looks at it. The three channels are
-//! socket pairs whose other ends QEMU inherits: no path, no port, no name to collide on.
+//! socket pairs whose other ends QEMU inherits: no path, no port, no name to collide on. Over ssh the
+//! third one's other end is a thread's, which carries an ssh session (see [`super::link`]).
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,10 +16,11 @@ use tokio::net::UnixStream;
 use tokio::time::MissedTickBehavior;
 
 use super::frames::{self, Decoder, Nonce};
+use super::link::{self, Bridge, SshAccess};
 use super::qemu::{Channels, Guest};
 use super::qmp::{self, Said};
 use crate::broken::broken;
-use crate::judge::watch::{Action, Deadlines, Event, Evidence, Watch};
+use crate::judge::watch::{Action, Deadlines, Event, Evidence, LinkFailure, Watch};
 use crate::limits;
 use crate::model::Plan;
 use crate::process::{Clock, Cmd, Ctx, ProcessError, Running, StopLevel, Tail, describe};
@@ -33,6 +35,8 @@ pub enum VmError {
     Process(#[from] ProcessError),
     #[error("the plan cannot be sent: {0}")]
     Plan(#[from] frames::EncodeError),
+    #[error("this program was built without the ssh transport")]
+    NoSsh,
 }
 
 /// The names of a guest's logs in its folder.
@@ -45,6 +49,8 @@ pub mod log {
     pub const QEMU: &str = "qemu.log";
     /// The argument vector.
     pub const ARGV: &str = "argv";
+    /// What was met on the way to a guest over ssh.
+    pub const SSH: &str = "ssh.log";
     /// The registers of a guest that was ended for its silence.
     pub const REGISTERS: &str = "registers.log";
 }
@@ -57,6 +63,9 @@ pub async fn run(
     deadlines: Deadlines,
     folder: &Path,
 ) -> Result<Evidence, VmError> {
+    if guest.ssh.is_some() && !link::BUILT {
+        return Err(VmError::NoSsh);
+    }
     let nonce = fresh_nonce()?;
     let request = frames::encode_plan(nonce, plan)?;
     fs::create_dir_all(folder)?;
@@ -66,16 +75,28 @@ pub async fn run(
     for command in qmp::Command::OPENING {
         monitor.write_all(command.line()).await?;
     }
+    // Over ssh it is not QEMU that has the other end, but the thread that carries the session.
+    let (port, way) = match &guest.ssh {
+        None => (Some(results_peer), None),
+        Some(access) => {
+            monitor.write_all(qmp::Command::Network.line()).await?;
+            let (access, log) = (access.clone(), fs::File::create(folder.join(log::SSH))?);
+            (None, Some(Way { access, socket: results_peer.into(), log, port: None }))
+        }
+    };
     let channels = Channels {
         console: console_peer.as_raw_fd(),
-        results: results_peer.as_raw_fd(),
+        results: port.as_ref().map(AsRawFd::as_raw_fd),
         qmp: monitor_peer.as_raw_fd(),
     };
-    let command = Cmd::new(&guest.qemu).args(guest.args(channels));
+    let mut command = Cmd::new(&guest.qemu).args(guest.args(channels));
     fs::write(folder.join(log::ARGV), format!("{}\n", command.display()))?;
     let logs = Logs::create(folder)?;
     let clock = Clock::start();
-    let running = command.inherit(console_peer).inherit(results_peer).inherit(monitor_peer).spawn(ctx)?;
+    for inherited in [Some(console_peer), port, Some(monitor_peer)].into_iter().flatten() {
+        command = command.inherit(inherited);
+    }
+    let running = command.spawn(ctx)?;
     let mut session = Session {
         ctx,
         clock,
@@ -91,6 +112,8 @@ pub async fn run(
         request,
         stderr: Tail::new(limits::QEMU_STDERR_BYTES),
         registers: None,
+        way,
+        bridge: None,
         ending: false,
     };
     session.listen().await?;
@@ -122,6 +145,15 @@ impl Logs {
     }
 }
 
+/// What the way to a guest over ssh begins with, until QEMU has told its port and the guest that it
+/// listens there.
+struct Way {
+    port: Option<u16>,
+    access: SshAccess,
+    socket: std::os::unix::net::UnixStream,
+    log: fs::File,
+}
+
 struct Session<'a> {
     ctx: &'a Ctx,
     clock: Clock,
@@ -137,6 +169,8 @@ struct Session<'a> {
     request: Vec<u8>,
     stderr: Tail,
     registers: Option<String>,
+    way: Option<Way>,
+    bridge: Option<Bridge>,
     ending: bool,
 }
 
@@ -157,7 +191,11 @@ impl Session<'_> {
             let action = tokio::select! {
                 n = read(&mut self.console, &mut a) => self.console_bytes(&a[..n])?,
                 n = read(&mut self.results, &mut b) => self.result_bytes(&b[..n])?,
-                n = read(&mut self.monitor, &mut c) => self.monitor_bytes(&c[..n]),
+                n = read(&mut self.monitor, &mut c) => self.monitor_bytes(&c[..n])?,
+                failure = ended(&mut self.bridge) => {
+                    self.bridge = None;
+                    failure.and_then(|failure| self.step(Event::Link(failure)))
+                }
                 n = read(&mut err, &mut d) => {
                     self.qemu_words(&d[..n])?;
                     err = err.filter(|_| n > 0);
@@ -196,6 +234,7 @@ impl Session<'_> {
                 }
                 None => {}
             }
+            self.go_over_ssh()?;
             // The monitor too: why the machine stopped is the last thing that it says.
             let channels = [&self.console, &self.results, &self.monitor];
             let open = channels.iter().any(|channel| channel.is_some()) || err.is_some() || out.is_some();
@@ -299,10 +338,10 @@ impl Session<'_> {
         Ok(action)
     }
 
-    fn monitor_bytes(&mut self, bytes: &[u8]) -> Option<Action> {
+    fn monitor_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {
         if bytes.is_empty() {
             self.monitor = None;
-            return None;
+            return Ok(None);
         }
         let mut action = None;
         for said in self.qmp.push(bytes) {
@@ -310,11 +349,29 @@ impl Session<'_> {
                 Said::Shutdown { by_guest, reason } => {
                     action = more_urgent(action, self.step(Event::Shutdown { by_guest, reason }));
                 }
-                Said::Words(words) => self.registers = Some(words),
+                Said::Registers(words) => self.registers = Some(words),
+                Said::Network(words) => {
+                    if let Some(way) = &mut self.way {
+                        // Without one the agent will say that nobody came.
+                        way.port = qmp::forwarded_port(&words);
+                        writeln!(way.log, "QEMU's network:\n{words}")?;
+                    }
+                }
                 Said::Greeting | Said::GuestPanicked | Said::Error(_) => {}
             }
         }
-        action
+        Ok(action)
+    }
+
+    /// Once the port is known and the guest listens: somebody has to knock there.
+    fn go_over_ssh(&mut self) -> Result<(), VmError> {
+        let due = self.watch.listens() || self.clock.passed() >= limits::SSH_UNASKED;
+        if let Some(Way { port: Some(port), access, socket, log }) =
+            self.way.take_if(|way| due && way.port.is_some())
+        {
+            self.bridge = Some(Bridge::start(port, &access, socket, log)?);
+        }
+        Ok(())
     }
 
     fn qemu_words(&mut self, bytes: &[u8]) -> Result<(), VmError> {
@@ -344,7 +401,8 @@ impl Session<'_> {
         while self.registers.is_none() && self.monitor.is_some() {
             let read = tokio::time::timeout_at(until, read(&mut self.monitor, &mut answer)).await;
             let Ok(n) = read else { break };
-            self.monitor_bytes(&answer[..n]);
+            // What else it says is of no use any more.
+            let _ = self.monitor_bytes(&answer[..n]);
         }
         if let Some(address) = self.registers.as_deref().and_then(qmp::instruction) {
             self.step(Event::At(address));
@@ -379,6 +437,14 @@ fn more_urgent(first: Option<Action>, next: Option<Action>) -> Option<Action> {
 async fn read(from: &mut Option<impl tokio::io::AsyncRead + Unpin>, buf: &mut [u8]) -> usize {
     match from {
         Some(from) => from.read(buf).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+/// Why the bridge has ended; never, if there is none.
+async fn ended(bridge: &mut Option<Bridge>) -> Option<LinkFailure> {
+    match bridge {
+        Some(bridge) => bridge.ended().await,
         None => std::future::pending().await,
     }
 }

@@ -30,7 +30,7 @@ pub struct Image {
 }
 
 /// One thing in the archive.
-enum Node {
+pub(super) enum Node {
     Folder,
     File { mode: u32, bytes: Vec<u8> },
     CharDevice { major: u32, minor: u32 },
@@ -71,7 +71,8 @@ pub fn pack(
     Ok(Image { key, path: entry.path.join("initramfs"), tests })
 }
 
-fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
+/// The bytes of an archive of `nodes` and of the folders in which they lie.
+pub(super) fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
     let mut all: BTreeMap<String, Node> = BTreeMap::new();
     for (path, node) in nodes {
         let mut folder = path.as_str();

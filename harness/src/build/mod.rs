@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod selftest;
 pub mod series;
 pub mod source;
+pub mod ssh;
 pub mod tree;
 
 use std::collections::BTreeMap;

@@ -34,21 +34,26 @@ pub struct Programs {
 impl Programs {
     /// All files, by their paths in the guest without the leading `/`.
     pub fn files(&self) -> std::io::Result<Vec<(String, PathBuf)>> {
-        let mut found = Vec::new();
-        let mut todo = vec![self.root.clone()];
-        while let Some(folder) = todo.pop() {
-            for entry in fs::read_dir(&folder)? {
-                let path = entry?.path();
-                if path.is_dir() {
-                    todo.push(path);
-                } else if let Ok(inside) = path.strip_prefix(&self.root) {
-                    found.push((inside.to_string_lossy().into_owned(), path));
-                }
+        files_below(&self.root)
+    }
+}
+
+/// All files below `root`, by their paths from there.
+pub(super) fn files_below(root: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if let Ok(inside) = path.strip_prefix(root) {
+                found.push((inside.to_string_lossy().into_owned(), path));
             }
         }
-        found.sort();
-        Ok(found)
     }
+    found.sort();
+    Ok(found)
 }
 
 /// One of the tool's own programs.
@@ -211,7 +216,7 @@ async fn make_programs(
 }
 
 /// Puts the dynamic loader and every shared library, and theirs, where the loader looks for them.
-async fn bring_libraries(
+pub(super) async fn bring_libraries(
     shop: &Workshop<'_>,
     root: &Path,
     facts: elf::ElfFacts,
@@ -257,6 +262,11 @@ fn put(root: &Path, inside: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// Builds PID 1 of every guest. It is an m64 program whatever ABI is tested: the kernel is.
 pub async fn agent(shop: &Workshop<'_>, project: &Project) -> Result<GuestProgram, Trouble> {
     guest_program(shop, project, "agent", Abi::M64).await
+}
+
+/// Builds what carries bytes between the guest's sshd and its agent.
+pub(super) async fn relay(shop: &Workshop<'_>, project: &Project) -> Result<GuestProgram, Trouble> {
+    guest_program(shop, project, "relay", Abi::M64).await
 }
 
 /// Builds the tool's own probe for one ABI.

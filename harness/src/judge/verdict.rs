@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::console::{Finding, Kind};
 use super::known;
 use super::ktap::{self, Status};
-use super::watch::{Abort, Evidence, RunEvidence};
+use super::watch::{Abort, Evidence, LinkFailure, RunEvidence};
 use crate::broken::broken_one;
 use crate::model::{
     Abi, CaseResult, Cause, Door, FaultSummary, Judged, KnownIssue, Leg, Outcome, RunEnd, Trace, Verdict,
@@ -200,7 +200,10 @@ fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
     }
     faults(seen, causes);
     let gave_up = seen.agent_words.as_ref().filter(|_| seen.bye.is_none());
-    if let Some(why) = seen.refused.as_ref().or(gave_up) {
+    let link = link(seen, gave_up.map(String::as_str));
+    let by_link = link.is_some();
+    causes.extend(link);
+    if let Some(why) = seen.refused.as_ref().or(gave_up.filter(|_| !by_link)) {
         causes.push(Cause::AgentRefused { detail: why.clone() });
     }
     aborted(seen, causes);
@@ -214,6 +217,8 @@ fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
     match &seen.bad_frame {
         // A second hello is the same agent in a machine that has started again.
         Some(("second-hello", _)) => causes.push(Cause::Reset),
+        // A stream ends with its connection.
+        Some(("truncated", _)) if by_link => {}
         Some((_, text)) => causes.push(Cause::BadFrames { detail: text.clone() }),
         None => {}
     }
@@ -226,6 +231,37 @@ fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
     if let (Some(abort), []) = (&seen.abort, &causes[..]) {
         let detail = format!("it ended the guest and kept no evidence why ({abort:?})");
         causes.push(Cause::Harness { detail });
+    }
+}
+
+/// What became of the way to the agent over ssh: by what the harness met, or by the agent's last words,
+/// which stand on the console. A connection that ended with its machine is no cause of its own.
+fn link(seen: &Evidence, gave_up: Option<&str>) -> Option<Cause> {
+    let said = |about: &str| gave_up.and_then(|words| words.strip_prefix(about)).map(str::to_owned);
+    let alive = gave_up.is_some() || seen.abort == Some(Abort::Link);
+    match seen.link.clone() {
+        Some(LinkFailure::HostKey { expected, found }) => {
+            return Some(Cause::WrongHostKey { expected, found });
+        }
+        Some(LinkFailure::Refused { detail }) => return Some(Cause::SshRefused { detail }),
+        Some(LinkFailure::Cut { detail }) if alive => {
+            let words = gave_up.map(|words| format!("; the agent: {words}")).unwrap_or_default();
+            return Some(Cause::ConnectionCut { detail: format!("{detail}{words}") });
+        }
+        Some(LinkFailure::Cut { .. }) | None => {}
+    }
+    if let Some(detail) = said("no network: ") {
+        return Some(Cause::NoNetwork { detail });
+    }
+    if let Some(detail) = said("connection: ") {
+        return Some(Cause::ConnectionCut { detail });
+    }
+    match seen.abort {
+        Some(Abort::Boot { waited }) if seen.listens => {
+            let detail = format!("the agent listens, and there was none within {} ms", waited.as_millis());
+            Some(Cause::NoSshd { detail })
+        }
+        _ => said("sshd: ").map(|detail| Cause::NoSshd { detail }),
     }
 }
 
@@ -256,6 +292,8 @@ fn hang(silent: Duration, seen: &Evidence) -> Cause {
 /// Why the harness ended the guest.
 fn aborted(seen: &Evidence, causes: &mut Vec<Cause>) {
     match &seen.abort {
+        // Init was reached.
+        Some(Abort::Boot { .. }) if seen.listens => {}
         Some(Abort::Boot { waited }) => causes.push(Cause::BootHang {
             waited_ms: waited.as_millis() as u64,
             at: seen.at.clone(),
@@ -275,7 +313,7 @@ fn aborted(seen: &Evidence, causes: &mut Vec<Cause>) {
             causes.push(Cause::OutputLimit { stream: (*stream).to_owned(), limit_bytes: *limit_bytes });
         }
         // What led to these is evidence of its own.
-        Some(Abort::Panicked | Abort::BadFrames | Abort::Stop(_)) | None => {}
+        Some(Abort::Panicked | Abort::BadFrames | Abort::Link | Abort::Stop(_)) | None => {}
     }
 }
 

@@ -54,10 +54,37 @@ pub enum Event<'a> {
     },
     /// Where the processor of a guest is that is about to be ended.
     At(u64),
+    /// The way to the agent over ssh is no more.
+    Link(LinkFailure),
     /// Nothing but time.
     Tick,
     /// The user wants it to end.
     Stop(&'static str),
+}
+
+/// Why the way to the agent over ssh is no more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkFailure {
+    /// Somebody else answered than the guest that was started.
+    #[error("the host key is not the guest's: {found} and not {expected}")]
+    HostKey {
+        /// The key that was made for the guest, in base64.
+        expected: String,
+        /// The one that was shown.
+        found: String,
+    },
+    /// The guest's sshd did not take the key that was made for it.
+    #[error("the key was refused: {detail}")]
+    Refused {
+        /// In the words of libssh2.
+        detail: String,
+    },
+    /// A session that was up has ended.
+    #[error("the connection was cut: {detail}")]
+    Cut {
+        /// In the words of libssh2.
+        detail: String,
+    },
 }
 
 /// What the machine wants done.
@@ -107,6 +134,8 @@ pub enum Abort {
     },
     /// The agent's stream was no good any more.
     BadFrames,
+    /// The guest can no longer be reached over ssh, and did not go off by itself either.
+    Link,
     /// The user.
     Stop(&'static str),
 }
@@ -121,6 +150,7 @@ impl Abort {
             Abort::PowerOff { .. } => "power-off",
             Abort::TooMuch { .. } => "too-much",
             Abort::BadFrames => "bad-frames",
+            Abort::Link => "link",
             Abort::Stop(_) => "stop",
         }
     }
@@ -162,6 +192,10 @@ pub struct Evidence {
     pub last_line: String,
     /// What the agent said on the console.
     pub agent_words: Option<String>,
+    /// The agent has said on the console that it can be reached over ssh.
+    pub listens: bool,
+    /// Why it cannot be reached any more.
+    pub link: Option<LinkFailure>,
     /// Why QEMU said the machine stopped: by the guest, and QEMU's word.
     pub shutdown: Option<(bool, String)>,
     /// How QEMU ended, whether with status 0, and its complaints.
@@ -209,7 +243,7 @@ pub struct Deadlines {
     pub stall: Duration,
     /// From bye to QEMU's end.
     pub power_off: Duration,
-    /// From a panic to QEMU's end.
+    /// From a panic, or the end of the connection to the agent, to QEMU's end.
     pub panic_drain: Duration,
 }
 
@@ -235,12 +269,15 @@ pub struct Watch {
     /// The run that is going on, and since when.
     going: Option<(u16, Duration)>,
     panicked: Option<Duration>,
+    cut: Option<Duration>,
     tsc_lost: Option<Duration>,
     evidence: Evidence,
 }
 
 /// The agent's mark on the console.
 const AGENT_MARK: &str = "abimatrix-agent: ";
+/// What the agent says when it can be reached over ssh.
+const AGENT_LISTENS: &str = "abimatrix-agent note: listens for ssh";
 /// What the kernel says first, in a line of its own.
 const BANNER: &str = "Linux version ";
 /// The agent ends a program at its deadline. That is the agent's word: a run that outlasts the
@@ -258,6 +295,7 @@ impl Watch {
             heard: Duration::ZERO,
             going: None,
             panicked: None,
+            cut: None,
             tsc_lost: None,
             evidence: Evidence { runs: vec![RunEvidence::default(); runs], ..Evidence::default() },
         }
@@ -268,6 +306,11 @@ impl Watch {
         self.phase == Phase::Over
     }
 
+    /// Whether the agent has said that it can be reached over ssh.
+    pub fn listens(&self) -> bool {
+        self.evidence.listens
+    }
+
     /// Whether the guest is ended for its silence, so that it is worth asking where it is.
     pub fn fell_silent(&self) -> bool {
         let silent = |abort: &Abort| match abort {
@@ -276,6 +319,7 @@ impl Watch {
             | Abort::Panicked
             | Abort::TooMuch { .. }
             | Abort::BadFrames
+            | Abort::Link
             | Abort::Stop(_) => false,
         };
         self.evidence.abort.as_ref().is_some_and(silent)
@@ -316,6 +360,7 @@ impl Watch {
                 self.evidence.instruction.get_or_insert(address);
                 None
             }
+            Event::Link(failure) => self.link(now, failure),
             Event::Tick => None,
             Event::Stop(signal) => self.abort(Abort::Stop(signal)),
         };
@@ -364,6 +409,7 @@ impl Watch {
             self.evidence.agent_words.get_or_insert(words.to_owned());
         }
         self.evidence.banner |= text.contains(BANNER);
+        self.evidence.listens |= text.contains(AGENT_LISTENS);
         if !text.trim().is_empty() {
             self.evidence.last_line = text;
         }
@@ -414,6 +460,18 @@ impl Watch {
         None
     }
 
+    /// A connection that ends after bye has done its work. Before it, the console may have more to
+    /// say than the connection did: a kernel that dies takes it along.
+    fn link(&mut self, now: Duration, failure: LinkFailure) -> Option<Action> {
+        if self.evidence.bye.is_some() || self.evidence.refused.is_some() {
+            return None;
+        }
+        let cut = matches!(failure, LinkFailure::Cut { .. });
+        self.evidence.link.get_or_insert(failure);
+        self.cut.get_or_insert(now);
+        if cut { None } else { self.abort(Abort::Link) }
+    }
+
     fn run(&mut self, index: u16) -> Option<&mut RunEvidence> {
         self.evidence.runs.get_mut(usize::from(index))
     }
@@ -441,6 +499,11 @@ impl Watch {
             && since(at) >= panic_drain
         {
             return self.abort(Abort::Panicked);
+        }
+        if let Some(at) = self.cut
+            && since(at) >= panic_drain
+        {
+            return self.abort(Abort::Link);
         }
         match self.phase {
             // A boot that lost its clock may stop at any moment, or not: it gets a short wait.

@@ -8,6 +8,7 @@ mod events;
 mod known;
 mod message;
 mod names;
+mod transport;
 mod verdict;
 
 pub use abi::{Abi, Door, Leg};
@@ -15,4 +16,5 @@ pub use events::{Events, Progress, RunEvent, Stage};
 pub use known::{Date, KnownIssue, NoDate, Symptom};
 pub use message::*;
 pub use names::{CellId, KernelName, NameError, OptionName, RelPath, SyscallName};
+pub use transport::Transport;
 pub use verdict::{CaseResult, Cause, FaultSummary, Judged, Verdict};

@@ -105,6 +105,8 @@ pub enum Cause {
     Tainted { program: String, before: u64, after: u64, flags: String },
     #[error("the kernel cannot execute {program} (errno {errno}{})", hint)]
     NoExec { program: String, errno: i32, hint: String },
+    #[error("the transports disagree: over serial {serial}; over ssh {ssh}")]
+    TransportsDiffer { serial: String, ssh: String },
 
     // The test said so.
     #[error("the selftest skipped: {reason}")]
@@ -155,6 +157,16 @@ pub enum Cause {
     BadFrames { detail: String },
     #[error("the agent gave up: {detail}")]
     AgentRefused { detail: String },
+    #[error("the guest has no network: {detail}")]
+    NoNetwork { detail: String },
+    #[error("no ssh session with the guest: {detail}")]
+    NoSshd { detail: String },
+    #[error("another host key than the guest's: {found} and not {expected}")]
+    WrongHostKey { expected: String, found: String },
+    #[error("the guest's sshd refused the run's key: {detail}")]
+    SshRefused { detail: String },
+    #[error("the ssh connection was cut in mid-test: {detail}")]
+    ConnectionCut { detail: String },
     #[error("no usable init in the image: {detail}")]
     NoInit { detail: String },
     #[error("the guest wrote more than {limit_bytes} bytes to its {stream}")]
@@ -191,7 +203,8 @@ impl Cause {
             | NotWired { .. }
             | NotAbsent { .. }
             | Tainted { .. }
-            | NoExec { .. } => Verdict::Fail,
+            | NoExec { .. }
+            | TransportsDiffer { .. } => Verdict::Fail,
             Skipped { .. } | CasesSkipped { .. } => Verdict::Skip,
             NoCompiler { .. } | NoKernelAbi { .. } | NotRun { .. } => Verdict::Miss,
             Source { .. }
@@ -210,6 +223,11 @@ impl Cause {
             | LostVm { .. }
             | BadFrames { .. }
             | AgentRefused { .. }
+            | NoNetwork { .. }
+            | NoSshd { .. }
+            | WrongHostKey { .. }
+            | SshRefused { .. }
+            | ConnectionCut { .. }
             | NoInit { .. }
             | OutputLimit { .. }
             | Interrupted { .. }

@@ -97,6 +97,22 @@ impl Host {
         }
         missing
     }
+
+    /// What of the table is absent and needed for the ssh transport alone.
+    pub fn missing_for_ssh(&self) -> Vec<(Tool, String)> {
+        let absent = |found: &Found| match (found.tool.need, &found.state) {
+            (Need::Ssh, Err(why)) => Some((found.tool.clone(), why.clone())),
+            _ => None,
+        };
+        self.found.iter().filter_map(absent).collect()
+    }
+
+    /// Where a program of the table is.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let found =
+            self.found.iter().find(|found| matches!(found.tool.check, Check::Program(of) if of == name))?;
+        found.state.as_ref().ok().map(PathBuf::from)
+    }
 }
 
 /// Looks at this machine. `path` is the search path for programs.

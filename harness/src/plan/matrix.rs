@@ -11,7 +11,7 @@ use super::near::near;
 use super::yaml::InputError;
 use crate::broken::broken;
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, SyscallName};
+use crate::model::{Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, SyscallName, Transport};
 use crate::process::quote;
 
 /// What the user selected. Empty lists mean the default.
@@ -27,6 +27,8 @@ pub struct Selection {
     pub jobs: Option<usize>,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+    /// `--transport`: each cell runs over all of them. Empty is serial.
+    pub transports: Vec<Transport>,
     /// `--extra-patch`: applied after the series of every kernel.
     pub extra_patches: Vec<PathBuf>,
     /// The day of the run: known issues expire. Without it none is excused.
@@ -89,6 +91,8 @@ pub struct Plan {
     pub cells: Vec<CellPlan>,
     /// The ABIs selected.
     pub abis: Vec<Abi>,
+    /// How guests are reached: a cell runs once by each.
+    pub transports: Vec<Transport>,
     /// Guests at once.
     pub jobs: usize,
     /// The deadline of one test program.
@@ -186,7 +190,11 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
     }
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
     let options = options(selection);
-    Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, jobs, deadline, notes, options })
+    let transports = match &selection.transports[..] {
+        [] => vec![Transport::Serial],
+        chosen => chosen.to_vec(),
+    };
+    Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, transports, jobs, deadline, notes, options })
 }
 
 fn options(selection: &Selection) -> Vec<String> {
@@ -195,6 +203,11 @@ fn options(selection: &Selection) -> Vec<String> {
         patches.flat_map(|patch| ["--extra-patch".to_owned(), quote(&patch.display().to_string())]).collect();
     if let Some(timeout) = selection.timeout {
         options.extend(["--timeout".to_owned(), timeout.as_secs().to_string()]);
+    }
+    match &selection.transports[..] {
+        [] | [Transport::Serial] => {}
+        [one] => options.extend(["--transport".to_owned(), one.to_string()]),
+        _ => options.extend(["--transport".to_owned(), "both".to_owned()]),
     }
     options
 }
@@ -243,6 +256,11 @@ impl fmt::Display for Plan {
             self.cells.len(),
             self.jobs
         )?;
+        match &self.transports[..] {
+            [] | [Transport::Serial] => {}
+            [one] => write!(f, ", over {one}")?,
+            _ => write!(f, ", each over serial and over ssh")?,
+        }
         // Once for each ABI: the reason is the same in all its cells.
         for abi in &self.abis {
             if let Some(cause) =

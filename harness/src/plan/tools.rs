@@ -37,6 +37,8 @@ pub enum Need {
     Required,
     /// Without it a column of the matrix is a miss.
     Column(Abi),
+    /// Only `--transport ssh` and `both` need it.
+    Ssh,
     /// It only makes things faster.
     Helpful,
 }
@@ -79,6 +81,20 @@ pub fn tools() -> Vec<Tool> {
             need: Need::Column(abi),
         });
     }
+    let ssh = [
+        program("dropbear", "dropbear-bin", "the guests' sshd, for --transport ssh"),
+        program("dropbearkey", "dropbear-bin", "makes the keys of a run, for --transport ssh"),
+        program("dropbearconvert", "dropbear-bin", "makes the keys of a run, for --transport ssh"),
+        program("pkg-config", "pkg-config", "finds OpenSSL when this tool is built with ssh"),
+        Tool {
+            name: "OpenSSL's headers".to_owned(),
+            purpose: "what the ssh2 crate is built with, for --transport ssh",
+            check: Check::File(PathBuf::from("/usr/include/openssl/ssl.h")),
+            packages: vec!["libssl-dev".to_owned()],
+            need: Need::Ssh,
+        },
+    ];
+    tools.extend(ssh.map(|tool| Tool { need: Need::Ssh, ..tool }));
     tools.push(Tool {
         need: Need::Helpful,
         ..program("ccache", "ccache", "makes a second build of the same sources cheap")

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::broken::broken;
 use crate::judge::verdict::{Entry, Recorded};
 use crate::model::{
-    Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, SyscallName, Verdict,
+    Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, SyscallName, Transport,
+    Verdict,
 };
 use crate::store::write_atomic;
 
@@ -128,6 +129,23 @@ pub struct Durations {
     pub total_ms: u64,
 }
 
+/// How a cell went over one transport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportRecord {
+    /// Which one.
+    pub transport: Transport,
+    /// What the cell came to over it.
+    pub verdict: Verdict,
+    /// Why it was not a pass.
+    pub cause: Option<CauseRecord>,
+    /// How many cases passed, and of how many.
+    pub passed: (usize, usize),
+    /// How long it took.
+    pub durations: Durations,
+    /// The folder of its logs, below the run's.
+    pub logs: String,
+}
+
 /// A kernel report on the console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingRecord {
@@ -169,6 +187,9 @@ pub struct CellRecord {
     pub known: Vec<KnownIssue>,
     /// How long it took.
     pub durations: Durations,
+    /// How it went over each transport that it was run over, in order; empty if it never ran.
+    #[serde(default)]
+    pub transports: Vec<TransportRecord>,
     /// The guest, by its own account.
     pub guest: Option<Hello>,
     /// The last lines of the console, escaped; only where it did not pass.
@@ -193,6 +214,7 @@ impl CellRecord {
             findings: Vec::new(),
             known: judged.known,
             durations: Durations::default(),
+            transports: Vec::new(),
             guest: None,
             console_tail: Vec::new(),
             logs: String::new(),
@@ -202,6 +224,42 @@ impl CellRecord {
     /// Which cell it is.
     pub fn id(&self) -> CellId {
         CellId { kernel: self.kernel.clone(), leg: self.leg, abi: self.abi }
+    }
+
+    /// Notes that this is how it went over `transport`.
+    pub fn over(&mut self, transport: Transport) {
+        self.transports = vec![TransportRecord {
+            transport,
+            verdict: self.verdict,
+            cause: self.cause.clone(),
+            passed: self.passed(),
+            durations: self.durations,
+            logs: self.logs.clone(),
+        }];
+    }
+
+    /// One cell of the same cell over serial and over ssh: the first, unless they differ. Then it
+    /// failed, and both say how.
+    pub fn merge(mut self, ssh: CellRecord) -> CellRecord {
+        let verdicts = |cell: &CellRecord| -> Vec<(String, Verdict)> {
+            cell.cases.iter().map(|case| (case.name.clone(), case.verdict)).collect()
+        };
+        let differ = self.verdict != ssh.verdict || verdicts(&self) != verdicts(&ssh);
+        if differ && !broken("transports-differ") {
+            let cause = Cause::TransportsDiffer { serial: self.in_words(), ssh: ssh.in_words() };
+            let both = [&self, &ssh].map(|cell| cell.cause.clone());
+            self.also = both.into_iter().flatten().chain(self.also).chain(ssh.also).collect();
+            self.verdict = cause.verdict();
+            self.cause = Some(CauseRecord::from(&cause));
+        }
+        self.transports.extend(ssh.transports);
+        self
+    }
+
+    fn in_words(&self) -> String {
+        let (passed, total) = self.passed();
+        let kind = self.cause.as_ref().map(|cause| format!(" ({})", cause.kind)).unwrap_or_default();
+        format!("{}{kind}, {passed} of {total} cases passed", self.verdict)
     }
 
     /// How many cases passed, of how many.

@@ -378,7 +378,7 @@ impl Player {
                 commands.write_all(&heard).unwrap();
                 let line = String::from_utf8_lossy(&std::mem::take(&mut heard)).into_owned();
                 if line.contains("info registers") {
-                    let registers = b"{\"return\": \"CPU#0\\r\\nRIP=ffffffff81234567 RFL=00000046\"}\r\n";
+                    let registers = b"{\"return\": \"CPU#0\\r\\nRIP=ffffffff81234567 RFL=00000046\", \"id\": \"registers\"}\r\n";
                     monitor.write_all(registers).unwrap();
                 } else if !line.contains("\"quit\"") {
                     monitor.write_all(b"{\"return\": {}}\r\n").unwrap();

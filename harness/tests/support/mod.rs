@@ -122,6 +122,7 @@ impl Scene {
             initramfs: folder.path().join("script"),
             command_line: Vec::new(),
             tsc_khz: None,
+            ssh: None,
         };
         Scene { logs: folder.path().join("logs"), folder, guest, deadlines: PATIENT }
     }

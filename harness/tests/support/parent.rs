@@ -34,6 +34,7 @@ pub fn main(words: &[&str]) {
                 initramfs: folder.join("script"),
                 command_line: Vec::new(),
                 tsc_khz: None,
+                ssh: None,
             };
             let args = vec!["/bin/test".to_owned()];
             let deadline = Duration::from_secs(60);

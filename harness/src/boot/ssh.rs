@@ -1,0 +1,192 @@
+//! An ssh connection to a guest, by libssh2: its host key pinned, no agent, no known_hosts, and of the
+//! user's files none.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ssh2::{Channel, ErrorCode, Session};
+
+use super::link::SshAccess;
+use crate::broken::broken;
+use crate::judge::watch::LinkFailure;
+use crate::limits;
+
+/// The guest's only user.
+const USER: &str = "root";
+/// The command that is asked for; the guest runs its one command, whatever it is.
+const COMMAND: &str = "relay";
+
+/// Carries bytes between a session with the guest and `socket` until either ends. Returns why it
+/// ended, if that was not the harness's doing.
+pub(super) fn carry(
+    port: u16,
+    access: &SshAccess,
+    socket: &UnixStream,
+    log: &mut impl Write,
+) -> Option<LinkFailure> {
+    // The log helps people; that it cannot be written is no reason to lose a guest.
+    let mut note = |text: &str| drop(writeln!(log, "{text}"));
+    let mut wait = limits::SSH_ANSWER_FIRST;
+    let mut open = loop {
+        if ready([(socket, PollFlags::empty())], Duration::ZERO)[0] {
+            return None;
+        }
+        match Open::connect(port, access, wait) {
+            Ok(open) => break open,
+            Err(Refusal::Again(why)) => note(&why),
+            Err(Refusal::ForGood(failure)) => {
+                note(&failure.to_string());
+                return Some(failure);
+            }
+        }
+        std::thread::sleep(wait / 5);
+        wait = (wait * 2).min(limits::SSH_ANSWER_MAX);
+    };
+    note("the session is up");
+    let ended = open.pump(socket);
+    // Nothing is said goodbye to: the machine goes off.
+    open.session.set_blocking(false);
+    match ended {
+        Ok(()) => None,
+        Err(detail) => {
+            note(&format!("the session ended: {detail}"));
+            Some(LinkFailure::Cut { detail })
+        }
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+enum Refusal {
+    /// The guest may not be that far yet.
+    Again(String),
+    /// Another try would not help.
+    ForGood(LinkFailure),
+}
+
+impl From<ssh2::Error> for Refusal {
+    fn from(error: ssh2::Error) -> Refusal {
+        Refusal::Again(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Refusal {
+        Refusal::Again(error.to_string())
+    }
+}
+
+/// A session whose command runs.
+struct Open {
+    tcp: TcpStream,
+    session: Session,
+    channel: Channel,
+}
+
+impl Open {
+    /// One try. QEMU takes the connection before there is anybody in the guest: only the server's
+    /// first byte, awaited for `wait`, says that there is.
+    fn connect(port: u16, access: &SshAccess, wait: Duration) -> Result<Open, Refusal> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let tcp = TcpStream::connect_timeout(&address, limits::SSH_STEP)?;
+        tcp.set_read_timeout(Some(wait))?;
+        match tcp.peek(&mut [0]) {
+            Ok(0) => return Err(Refusal::Again("the connection was closed at once".to_owned())),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(Refusal::Again(format!("nothing heard within {} ms", wait.as_millis())));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tcp.set_read_timeout(None)?;
+        tcp.set_nodelay(true)?;
+        let mut session = Session::new()?;
+        session.set_timeout(limits::SSH_STEP.as_millis() as u32);
+        session.set_tcp_stream(tcp.try_clone()?);
+        session.handshake()?;
+        pin(&session, access).map_err(Refusal::ForGood)?;
+        if let Err(error) = session.userauth_pubkey_file(USER, None, &access.client_key, None) {
+            return Err(match refused(&error) {
+                true => Refusal::ForGood(LinkFailure::Refused { detail: error.to_string() }),
+                false => error.into(),
+            });
+        }
+        let mut channel = session.channel_session()?;
+        channel.exec(COMMAND)?;
+        Ok(Open { tcp, session, channel })
+    }
+
+    /// Copies both ways. `Ok` when the harness has closed its end, otherwise what became of the guest's.
+    fn pump(&mut self, mut socket: &UnixStream) -> Result<(), String> {
+        let mut bytes = vec![0u8; 1 << 16];
+        loop {
+            // libssh2 may hold what the socket no longer shows: everything is taken before waiting.
+            self.session.set_blocking(false);
+            loop {
+                match self.channel.read(&mut bytes) {
+                    Ok(0) if self.channel.eof() => return Err("the guest closed the session".to_owned()),
+                    Ok(0) => break,
+                    Ok(n) if socket.write_all(&bytes[..n]).is_err() => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            let waiting: [(&dyn AsFd, PollFlags); 2] = [(&self.tcp, PollFlags::IN), (socket, PollFlags::IN)];
+            let [_, ours] = ready(waiting, limits::SSH_STEP);
+            if ours {
+                match socket.read(&mut bytes) {
+                    Ok(0) | Err(_) => return Ok(()),
+                    Ok(n) => {
+                        // Plan and close are short, and a guest that does not take them is cut off.
+                        self.session.set_blocking(true);
+                        self.channel.write_all(&bytes[..n]).map_err(|error| error.to_string())?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The key that the guest has shown must be the one that was made for it.
+fn pin(session: &Session, access: &SshAccess) -> Result<(), LinkFailure> {
+    let found = session.host_key().map(|(key, _)| base64(key)).unwrap_or_default();
+    let expected = access.host_key.split(' ').nth(1).unwrap_or_default();
+    if (found == expected && !found.is_empty()) || broken("host-key") {
+        return Ok(());
+    }
+    Err(LinkFailure::HostKey { expected: expected.to_owned(), found })
+}
+
+/// The server has said no; other errors are about the connection.
+fn refused(error: &ssh2::Error) -> bool {
+    // LIBSSH2_ERROR_AUTHENTICATION_FAILED, PUBLICKEY_UNVERIFIED and FILE: the key itself is no good.
+    matches!(error.code(), ErrorCode::Session(-18 | -19 | -16))
+}
+
+/// Which of these have something to read, or have ended, within `limit`.
+fn ready<const N: usize>(of: [(&dyn AsFd, PollFlags); N], limit: Duration) -> [bool; N] {
+    let mut fds = of.map(|(fd, flags)| PollFd::from_borrowed_fd(fd.as_fd(), flags));
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    // Interrupted is as good as nothing to read.
+    let _ = poll(&mut fds, Some(&limit));
+    fds.map(|fd| !fd.revents().is_empty())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let [a, b, c] = [0, 1, 2].map(|at| u32::from(chunk.get(at).copied().unwrap_or(0)));
+        let bits = a << 16 | b << 8 | c;
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
+            text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! What the ssh transport adds to an image: sshd with its libraries, the relay, and keys that are
+//! made for one run and good for nothing else.
+//!
+//! It is an archive of its own, which the kernel unpacks after the image: that is cached and the same
+//! for every run, and no key may be.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+
+use super::initramfs::{Node, archive};
+use super::selftest::{self, bring_libraries, files_below};
+use super::{Trouble, Workshop, elf};
+use crate::model::{Abi, Cause};
+use crate::plan::files::Project;
+use crate::plan::host::Host;
+use crate::process::Cmd;
+
+/// Where all of it lies in the guest, root's home included. `guest/agent/ssh.c` knows it too.
+const HOME: &str = "ssh";
+
+/// What a guest needs to be reached over ssh, and the harness to reach it.
+#[derive(Debug)]
+pub struct Kit {
+    /// The private key that the guests of this run let in.
+    pub client_key: PathBuf,
+    /// The guests' public key: its type and base64.
+    pub host_key: String,
+    archive: Vec<u8>,
+}
+
+impl Kit {
+    /// Makes the keys, in `folder`, and gathers the rest.
+    pub async fn make(
+        shop: &Workshop<'_>,
+        project: &Project,
+        host: &Host,
+        folder: &Path,
+    ) -> Result<Kit, Trouble> {
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+        let (host_file, host_key) = key(shop, &folder.join("host_key")).await?;
+        let (made, public) = key(shop, &folder.join("client_key.dropbear")).await?;
+        let client_key = folder.join("client_key");
+        let convert = Cmd::new("dropbearconvert").args(["dropbear", "openssh"]).arg(&made).arg(&client_key);
+        convert.output(shop.ctx).await?;
+        fs::set_permissions(&client_key, std::fs::Permissions::from_mode(0o600))?;
+        fs::remove_file(&made)?;
+
+        let dropbear = host.program("dropbear").ok_or_else(|| lacks("dropbear is not found"))?;
+        let dropbear = fs::read(dropbear)?;
+        let facts =
+            elf::prove(&dropbear, Abi::M64).map_err(|found| lacks(&format!("dropbear is {found}")))?;
+        let root = shop.store.scratch("ssh-")?;
+        bring_libraries(shop, root.path(), facts, Abi::M64).await?;
+        let relay = selftest::relay(shop, project).await?;
+
+        let mut nodes = BTreeMap::new();
+        let mut add = |path: &str, mode: u32, bytes: Vec<u8>| {
+            nodes.insert(path.to_owned(), Node::File { mode, bytes });
+        };
+        for (inside, path) in files_below(root.path())? {
+            add(&inside, 0o755, fs::read(path)?);
+        }
+        add(&format!("{HOME}/dropbear"), 0o755, dropbear);
+        add(&format!("{HOME}/relay"), 0o755, fs::read(&relay.path)?);
+        add(&format!("{HOME}/host_key"), 0o600, fs::read(&host_file)?);
+        // One command and nothing else. The command starts by the login shell, which is the same.
+        let only = format!("restrict,command=\"/{HOME}/relay\" {public}\n");
+        add(&format!("{HOME}/.ssh/authorized_keys"), 0o600, only.into_bytes());
+        add("etc/passwd", 0o644, format!("root:x:0:0:root:/{HOME}:/{HOME}/relay\n").into_bytes());
+        add("etc/shells", 0o644, format!("/{HOME}/relay\n").into_bytes());
+        Ok(Kit { client_key, host_key, archive: archive(nodes)? })
+    }
+
+    /// Writes `image` with this behind it to `into`, which only its owner may read.
+    pub fn append(&self, image: &Path, into: &Path) -> std::io::Result<()> {
+        let mut both = fs::read(image)?;
+        // An archive begins at a multiple of four.
+        both.resize(both.len().next_multiple_of(4), 0);
+        both.extend(&self.archive);
+        let mut file = fs::OpenOptions::new();
+        file.write(true).create(true).truncate(true).mode(0o600);
+        std::io::Write::write_all(&mut file.open(into)?, &both)
+    }
+}
+
+fn lacks(detail: &str) -> Trouble {
+    Cause::Harness { detail: format!("{detail} (package dropbear-bin)") }.into()
+}
+
+/// Makes a key in dropbear's format; the file, and its public half.
+async fn key(shop: &Workshop<'_>, file: &Path) -> Result<(PathBuf, String), Trouble> {
+    let made = Cmd::new("dropbearkey").args(["-t", "ed25519", "-f"]).arg(file).output(shop.ctx).await?;
+    let public = public_half(&made.text()).ok_or_else(|| lacks("dropbearkey tells no public key"))?;
+    Ok((file.to_owned(), public))
+}
+
+/// Type and base64 of the key that dropbearkey tells among its words, without the comment.
+fn public_half(words: &str) -> Option<String> {
+    let line = words.lines().find(|line| line.starts_with("ssh-ed25519 "))?;
+    let mut fields = line.split(' ');
+    Some(format!("{} {}", fields.next()?, fields.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_half_is_told_from_the_words_around_it() {
+        let words = "Generating 256 bit ed25519 key\nPublic key portion is:\nssh-ed25519 AAAAC3Nz root@vm\nFingerprint: x\n";
+        assert_eq!(public_half(words).as_deref(), Some("ssh-ed25519 AAAAC3Nz"));
+        assert_eq!(public_half("Failed\n"), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! `--transport ssh`: this program once more, built with the crate that speaks ssh.
+//!
+//! That crate needs OpenSSL's headers, which nothing else does; so the feature is on only where ssh
+//! is asked for, and lies in a folder of its own, where neither build undoes the other.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use harness::boot::link;
+use harness::plan::host::{self, Host};
+use harness::plan::tools::Tool;
+
+use crate::cli::{Exit, TestSyscall, TransportChoice};
+use crate::{progress, say, session, setup};
+
+/// Whether these arguments ask for what this program was built without.
+pub fn is_needed(args: &TestSyscall) -> bool {
+    args.transport != TransportChoice::Serial && !args.dry_run && !link::BUILT
+}
+
+/// Looks for what that takes, builds this program with ssh and becomes it.
+pub fn run(args: &TestSyscall) -> Result<Exit> {
+    let stopped = session::run(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
+        let mut host = host::look(&ctx, &store).await;
+        let wanted: Vec<Tool> = host.missing_for_ssh().into_iter().map(|(tool, _)| tool).collect();
+        if args.common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
+            tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
+            host = host::look(&ctx, &store).await;
+        }
+        missing(&host)?;
+        Ok(session::stopped(&ctx.stop))
+    })?;
+    if let Some(signal) = stopped {
+        return Ok(Exit::Interrupted(signal));
+    }
+    let program = std::env::current_exe()?;
+    // target/debug/xtask
+    let target = program.ancestors().nth(2).context("this program does not lie in a target folder")?;
+    let target = target.join("ssh");
+    say::aside(format_args!(
+        "ssh is asked for: this program builds itself with the ssh2 crate, in {} (a minute the first time)",
+        target.display()
+    ));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--locked", "--package", "xtask", "--features", "ssh", "--manifest-path"]);
+    cargo.arg(session::checkout().join("Cargo.toml")).arg("--target-dir").arg(target);
+    cargo.arg("--").args(std::env::args_os().skip(1));
+    Err(anyhow::Error::new(cargo.exec()).context("cannot start cargo").context(Exit::Incomplete))
+}
+
+/// An error that names what the ssh transport lacks on this machine, and how it is installed.
+pub fn missing(host: &Host) -> Result<()> {
+    let missing = host.missing_for_ssh();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut text = String::from("this machine lacks what --transport ssh needs:");
+    for (tool, why) in missing {
+        text.push_str(&format!("\n  {}: {why} (package {})", tool.name, tool.packages.join(" and ")));
+    }
+    text.push_str("\nrun the same command with --setup to install it, or leave the transport serial");
+    Err(anyhow::anyhow!(text).context(Exit::Incomplete))
+}
