@@ -69,7 +69,7 @@ fn the_verbs_import_only_what_lies_before_them() {
 
 #[test]
 fn one_file_knows_qemus_options() {
-    let words = ["\"-machine", "\"-accel", "-chardev", "virtserialport", "\"accel\""];
+    let words = ["\"-machine", "\"-accel", "-chardev", "virtserialport", "\"accel\"", "hostfwd", "-netdev"];
     nowhere(
         "harness/src",
         &words,

@@ -90,11 +90,11 @@ fn cargo() -> Command {
 /// folder of its package, in which cargo would run it.
 fn compile() -> Result<BTreeMap<String, (PathBuf, PathBuf)>> {
     let mut command = cargo();
-    command.args(["test", "--locked", "--workspace", "--features", "harness/break", "--no-run"]);
+    command.args(["test", "--locked", "--workspace", "--features", "harness/break,harness/ssh", "--no-run"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     if !output.status.success() {
-        bail!("the tests do not compile with the feature `break`");
+        bail!("the tests do not compile with the features `break` and `ssh`");
     }
     let mut programs = BTreeMap::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {

@@ -23,13 +23,28 @@ const LINT: [StageOf; 2] = [
     StageOf { name: "format", cargo: &["fmt", "--all", "--check"], component: Some("rustfmt") },
     StageOf {
         name: "lint",
-        cargo: &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+        cargo: &[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "xtask/ssh",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
         component: Some("clippy"),
     },
 ];
 
 const FAST: [StageOf; 3] = [
-    StageOf { name: "T0-T2 library", cargo: &["test", "--locked", "-p", "harness"], component: None },
+    StageOf {
+        name: "T0-T2 library",
+        cargo: &["test", "--locked", "-p", "harness", "--features", "ssh"],
+        component: None,
+    },
     StageOf {
         name: "T0 program",
         cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli"],

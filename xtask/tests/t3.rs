@@ -17,6 +17,10 @@ fn main() {
         ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
         ("a body that panics is a panic, not a lost guest", panics),
         ("a body that follows a null pointer is an oops", oops_null),
+        ("both transports give the same, side by side", both_transports),
+        ("an oops over ssh is the oops and no lost connection", oops_over_ssh),
+        ("an sshd that dies in mid-test is told apart and the transports disagree", sshd_dies),
+        ("a kernel that does not drive the network card says so", no_network),
         ("a body that touches user memory directly is caught by SMAP", smap_deref),
         ("a body that warns fails although every case passed", warns),
         ("a warning that is known does not fail until its day", known_until_its_day),
@@ -144,6 +148,56 @@ fn panics() {
 
 fn oops_null() {
     seeded("oops-null", &[], [("fail", "kernel-fault", "NULL pointer"); 3]);
+}
+
+/// The first run with ssh builds the program once more, as it would for a user.
+fn both_transports() {
+    let run =
+        xtask(&["test-syscall", "xyzzy", "--kernel", KERNEL, "--transport", "both", "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("builds itself with the ssh2 crate"), "{run}");
+    let cells = run.cells();
+    assert_eq!(cells.len(), 6, "{run}");
+    for cell in cells {
+        assert_eq!(cell["verdict"], "pass", "{cell:#}");
+        let [serial, ssh] = &cell["transports"].as_array().unwrap()[..] else { panic!("{cell:#}") };
+        assert_eq!((&serial["transport"], &ssh["transport"]), (&"serial".into(), &"ssh".into()), "{cell:#}");
+        for transport in [serial, ssh] {
+            assert_eq!((&transport["verdict"], &transport["passed"]), (&cell["verdict"], &serial["passed"]));
+            assert!(transport["durations"]["run_ms"].as_u64().is_some(), "{cell:#}");
+        }
+    }
+}
+
+fn oops_over_ssh() {
+    let run = seeded("oops-null", &["--transport", "ssh"], [("fail", "kernel-fault", "NULL pointer")]);
+    assert_eq!(run.cells()[0]["transports"][0]["transport"], "ssh", "{run}");
+}
+
+fn sshd_dies() {
+    let expected = [("fail", "transports-differ", "over serial pass, 19 of 19 cases passed; over ssh error")];
+    let run = seeded("selftest-kills-sshd", &["--transport", "both"], expected);
+    let also = run.cells()[0]["also"].clone();
+    assert_eq!(also[0]["kind"], "connection-cut", "{run}");
+    assert!(also[0]["text"].as_str().unwrap().contains("the agent: sshd ended"), "{run}");
+}
+
+fn no_network() {
+    let (_scratch, project) = project_copy();
+    let kernel = project.join("kernels/linux-6.12/kernel.yaml");
+    let text = std::fs::read_to_string(&kernel).unwrap();
+    let word = "command_line: [initcall_blacklist=virtio_net_driver_init]\n";
+    std::fs::write(&kernel, text + word).unwrap();
+    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--abi", "m64", "--format", "json", "--project"];
+    let run = xtask(&[&args[..], &[project.to_str().unwrap(), "--transport", "both"]].concat());
+    let cell = &run.cells()[0];
+    let ssh = &cell["transports"][1]["cause"];
+    assert_eq!(
+        (&cell["transports"][0]["verdict"], &ssh["kind"]),
+        (&"pass".into(), &"no-network".into()),
+        "{run}"
+    );
+    assert!(ssh["text"].as_str().unwrap().contains("CONFIG_VIRTIO_NET"), "{run}");
 }
 
 /// What is wrong is known, up to its day: then it is shown, and not held against the cell.

@@ -192,10 +192,11 @@ mod tests {
             initramfs: "/c/initramfs".into(),
             command_line: vec!["syscall.x32=y".into()],
             tsc_khz: Some(2_100_000),
+            ssh: None,
         }
     }
 
-    const CHANNELS: Channels = Channels { console: 3, results: 4, qmp: 5 };
+    const CHANNELS: Channels = Channels { console: 3, results: Some(4), qmp: 5 };
 
     #[test]
     fn the_command_line_of_a_cell() {
@@ -217,6 +218,26 @@ mod tests {
         assert!(line.contains("virtio-serial-pci") && line.contains("-accel kvm"), "{line}");
         assert!(!line.contains("tsc_early_khz"), "KVM's guest has a clock of its own");
         assert_eq!(line.matches("-accel").count(), 1);
+    }
+
+    #[test]
+    fn over_ssh_there_is_a_card_and_no_port() {
+        let ssh = SshAccess { client_key: "/r/ssh/client_key".into(), host_key: "ssh-ed25519 AAAA".into() };
+        for (machine, bus) in [(Machine::Microvm, "device"), (Machine::Q35, "pci")] {
+            let guest = Guest { machine, ssh: Some(ssh.clone()), ..guest() };
+            let line = guest.args(Channels { results: None, ..CHANNELS }).join(" ");
+            let net = "-netdev user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22";
+            assert!(line.contains(&format!("{net} -device virtio-net-{bus},netdev=net")), "{line}");
+            assert!(line.contains(" abimatrix.transport=ssh syscall.x32=y "), "{line}");
+            assert!(!line.contains("virtio-serial") && !line.contains("results"), "{line}");
+            // Keys are the harness's; QEMU is told nothing of them.
+            assert!(!line.contains("client_key") && !line.contains("AAAA"), "{line}");
+            // By every other word it is the machine that there is over serial.
+            let serial = Guest { ssh: None, ..guest }.args(CHANNELS).join(" ");
+            let rest = |line: &str, from: &str| line[line.find(from).unwrap()..].to_owned();
+            assert_eq!(rest(&line, "-sandbox"), rest(&serial, "-sandbox"));
+            assert_eq!(line.split(" -append").next(), serial.split(" -append").next());
+        }
     }
 
     /// A list of options as QEMU reads it: a comma ends a value unless it is doubled.

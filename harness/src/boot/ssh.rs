@@ -190,3 +190,104 @@ fn base64(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Makes a key, as a run does; its public half.
+    fn key(folder: &Path, name: &str) -> String {
+        let run = |program: &str, args: &[&str]| {
+            let made = Command::new(program).args(args).current_dir(folder).output();
+            let made = made.unwrap_or_else(|_| panic!("this test needs {program} (Debian: dropbear-bin)"));
+            assert!(made.status.success(), "{made:?}");
+            String::from_utf8(made.stdout).unwrap()
+        };
+        let words = run("dropbearkey", &["-t", "ed25519", "-f", name]);
+        run("dropbearconvert", &["dropbear", "openssh", name, &format!("{name}.openssh")]);
+        let line = words.lines().find(|line| line.starts_with("ssh-ed25519 ")).unwrap();
+        line.rsplit_once(' ').unwrap().0.to_owned()
+    }
+
+    /// A real dropbear that is handed `connections` connections, as in the guest, and lets nobody in;
+    /// before it, `silent` connections meet nobody.
+    fn serve(folder: &Path, silent: usize, connections: usize) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let key = folder.join("host");
+        std::thread::spawn(move || {
+            (0..silent).for_each(|_| drop(listener.accept().unwrap()));
+            for _ in 0..connections {
+                let connection: std::os::fd::OwnedFd = listener.accept().unwrap().0.into();
+                // -w: root is not let in, and nobody's authorized_keys is looked at.
+                let mut dropbear = Command::new("/usr/sbin/dropbear");
+                dropbear.args(["-i", "-s", "-g", "-w", "-r"]).arg(&key).stderr(Stdio::null());
+                dropbear.stdin(connection.try_clone().unwrap()).stdout(connection);
+                let mut child = dropbear.spawn().expect("this test needs dropbear (Debian: dropbear-bin)");
+                drop(dropbear);
+                child.wait().unwrap();
+            }
+        });
+        port
+    }
+
+    fn carried(port: u16, access: &SshAccess) -> (Option<LinkFailure>, String) {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut log = Vec::new();
+        (carry(port, access, &ours, &mut log), String::from_utf8(log).unwrap())
+    }
+
+    #[test]
+    fn another_host_key_is_refused_before_anything_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, other) = (key(folder.path(), "host"), key(folder.path(), "other"));
+        let port = serve(folder.path(), 0, 1);
+        let client_key = folder.path().join("other.openssh");
+        let (failure, log) = carried(port, &SshAccess { client_key, host_key: other.clone() });
+        let base64 = |key: &str| key.split(' ').nth(1).unwrap().to_owned();
+        let failure = failure.unwrap();
+        assert_eq!(failure, LinkFailure::HostKey { expected: base64(&other), found: base64(&host) });
+        assert!(log.contains("the host key is not the guest's"), "{log}");
+    }
+
+    #[test]
+    fn a_key_that_is_refused_is_told_and_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let host_key = key(folder.path(), "host");
+        key(folder.path(), "client");
+        // The first connections come to nothing, as in a guest that is not that far.
+        let port = serve(folder.path(), 2, 1);
+        let client_key = folder.path().join("client.openssh");
+        let (failure, log) = carried(port, &SshAccess { client_key, host_key });
+        assert!(matches!(failure, Some(LinkFailure::Refused { .. })), "{failure:?}: {log}");
+        assert_eq!(log.lines().count(), 3, "{log}");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_tried_until_the_harness_has_gone() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let access = SshAccess { client_key: "/none".into(), host_key: "ssh-ed25519 AAAA".to_owned() };
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let started = Instant::now();
+        let bridge = std::thread::spawn(move || carry(port, &access, &ours, &mut Vec::new()));
+        std::thread::sleep(Duration::from_millis(100));
+        drop(theirs);
+        assert_eq!(bridge.join().unwrap(), None);
+        assert!(started.elapsed() < limits::SSH_ANSWER_FIRST * 3, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn base64_is_that_of_the_key_files() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfb]), "//77");
+    }
+}

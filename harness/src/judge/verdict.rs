@@ -238,23 +238,25 @@ fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
 /// which stand on the console. A connection that ended with its machine is no cause of its own.
 fn link(seen: &Evidence, gave_up: Option<&str>) -> Option<Cause> {
     let said = |about: &str| gave_up.and_then(|words| words.strip_prefix(about)).map(str::to_owned);
-    let alive = gave_up.is_some() || seen.abort == Some(Abort::Link);
-    match seen.link.clone() {
-        Some(LinkFailure::HostKey { expected, found }) => {
+    let lost = said("connection: ");
+    match (seen.link.clone(), &lost) {
+        (Some(LinkFailure::HostKey { expected, found }), _) => {
             return Some(Cause::WrongHostKey { expected, found });
         }
-        Some(LinkFailure::Refused { detail }) => return Some(Cause::SshRefused { detail }),
-        Some(LinkFailure::Cut { detail }) if alive => {
-            let words = gave_up.map(|words| format!("; the agent: {words}")).unwrap_or_default();
-            return Some(Cause::ConnectionCut { detail: format!("{detail}{words}") });
+        (Some(LinkFailure::Refused { detail }), _) => return Some(Cause::SshRefused { detail }),
+        (Some(LinkFailure::Cut { detail }), Some(words)) => {
+            return Some(Cause::ConnectionCut { detail: format!("{detail}; the agent: {words}") });
         }
-        Some(LinkFailure::Cut { .. }) | None => {}
+        (Some(LinkFailure::Cut { detail }), None) if seen.abort == Some(Abort::Link) => {
+            return Some(Cause::ConnectionCut { detail });
+        }
+        (Some(LinkFailure::Cut { .. }) | None, _) => {}
+    }
+    if let Some(detail) = lost {
+        return Some(Cause::ConnectionCut { detail });
     }
     if let Some(detail) = said("no network: ") {
         return Some(Cause::NoNetwork { detail });
-    }
-    if let Some(detail) = said("connection: ") {
-        return Some(Cause::ConnectionCut { detail });
     }
     match seen.abort {
         Some(Abort::Boot { waited }) if seen.listens => {

@@ -245,6 +245,10 @@ impl CellRecord {
             cell.cases.iter().map(|case| (case.name.clone(), case.verdict)).collect()
         };
         let differ = self.verdict != ssh.verdict || verdicts(&self) != verdicts(&ssh);
+        let kind = |cell: &CellRecord| cell.cause.as_ref().map(|cause| cause.kind.clone());
+        if !differ && kind(&self) != kind(&ssh) {
+            self.also.extend(ssh.cause.clone());
+        }
         if differ && !broken("transports-differ") {
             let cause = Cause::TransportsDiffer { serial: self.in_words(), ssh: ssh.in_words() };
             let both = [&self, &ssh].map(|cell| cell.cause.clone());
@@ -319,5 +323,82 @@ impl RunRecord {
     /// Whether every selected cell passed. A cell that is not there did not.
     pub fn all_passed(&self) -> bool {
         self.count(Verdict::Pass) == self.selected && self.cells.len() == self.selected && self.selected > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cell over one transport, in which these cases passed or not.
+    fn over(transport: Transport, cause: Option<Cause>, cases: &[(&str, Verdict)]) -> CellRecord {
+        let id = CellId { kernel: "linux-6.12".parse().unwrap(), leg: Leg::Patched, abi: Abi::M64 };
+        let case = |(name, verdict): &(&str, Verdict)| CaseResult {
+            name: (*name).to_owned(),
+            verdict: *verdict,
+            message: None,
+        };
+        let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
+        let cases = cases.iter().map(case).collect();
+        let mut cell =
+            CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases, known: Vec::new() });
+        cell.over(transport);
+        cell
+    }
+
+    fn both(
+        serial: (Option<Cause>, &[(&str, Verdict)]),
+        ssh: (Option<Cause>, &[(&str, Verdict)]),
+    ) -> CellRecord {
+        over(Transport::Serial, serial.0, serial.1).merge(over(Transport::Ssh, ssh.0, ssh.1))
+    }
+
+    const OK: &[(&str, Verdict)] = &[("a", Verdict::Pass), ("b", Verdict::Pass)];
+    const B_FAILED: &[(&str, Verdict)] = &[("a", Verdict::Pass), ("b", Verdict::Fail)];
+    const A_FAILED: &[(&str, Verdict)] = &[("a", Verdict::Fail), ("b", Verdict::Pass)];
+
+    fn failed() -> Option<Cause> {
+        Some(Cause::CaseFailed { failed: 1, total: 2, first: "b".to_owned() })
+    }
+
+    #[test]
+    fn a_cell_over_both_transports_is_one_cell_with_the_times_of_both() {
+        let cell = both((None, OK), (None, OK));
+        assert_eq!((cell.verdict, &cell.cause, cell.passed()), (Verdict::Pass, &None, (2, 2)));
+        let transports: Vec<_> = cell.transports.iter().map(|t| (t.transport, t.passed)).collect();
+        assert_eq!(transports, [(Transport::Serial, (2, 2)), (Transport::Ssh, (2, 2))]);
+        let cell = both((failed(), B_FAILED), (failed(), B_FAILED));
+        assert_eq!((cell.verdict, cell.cause.unwrap().kind.as_str()), (Verdict::Fail, "case-failed"));
+        assert_eq!(cell.also, []);
+    }
+
+    #[test]
+    fn transports_that_disagree_fail_and_both_are_heard() {
+        let cut = || Some(Cause::ConnectionCut { detail: "x".to_owned() });
+        for (serial, ssh, said) in [
+            (
+                (None, OK),
+                (cut(), OK),
+                "over serial pass, 2 of 2 cases passed; over ssh error (connection-cut)",
+            ),
+            (
+                (failed(), B_FAILED),
+                (None, OK),
+                "over serial fail (case-failed), 1 of 2 cases passed; over ssh pass",
+            ),
+            // The same verdict for another reason is another verdict.
+            ((failed(), B_FAILED), (failed(), A_FAILED), "over serial fail (case-failed)"),
+        ] {
+            let causes = [&serial.0, &ssh.0].map(|cause| cause.as_ref().map(Cause::kind));
+            let cell = both(serial, ssh);
+            let cause = cell.cause.unwrap();
+            assert_eq!((cell.verdict, cause.kind.as_str()), (Verdict::Fail, "transports-differ"));
+            assert!(cause.text.contains(said), "{}", cause.text);
+            let also: Vec<_> = cell.also.iter().map(|cause| Some(cause.kind.clone())).collect();
+            assert_eq!(also, causes.into_iter().filter(Option::is_some).collect::<Vec<_>>());
+        }
+        let hung = Some(Cause::Hang { silent_ms: 1, at: None, fault: None });
+        let cell = both((failed(), OK), (hung, OK));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also[0].kind.as_str()), ("case-failed", "hang"));
     }
 }

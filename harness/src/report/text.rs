@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::record::{CellRecord, RunRecord, State};
+use super::record::{CellRecord, Durations, RunRecord, State, TransportRecord};
 use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::divergence::{Divergence, divergences};
-use crate::model::{Abi, CaseResult, KernelName, Leg, Verdict};
+use crate::model::{Abi, CaseResult, KernelName, Leg, Transport, Verdict};
 
 /// Colours or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
         not_passed(run, cell, paint, &mut out);
     }
     known_issues(run, &mut out);
+    side_by_side(run, paint, &mut out);
     proof(run, &mut out);
     controls(run, &mut out);
     for note in &run.notes {
@@ -77,6 +78,11 @@ fn head(run: &RunRecord, out: &mut String) {
     let host = &run.host;
     let _ = writeln!(out, "{}, {}, accel {} ({})", host.qemu, host.machine, host.accel, host.accel_why);
     let _ = writeln!(out, "{}", host.compiler.replace('\n', ", "));
+    match transports(run) {
+        [false, true] => out.push_str("the guests were reached over ssh\n"),
+        [true, true] => out.push_str("each cell ran over serial and over ssh\n"),
+        _ => {}
+    }
     let weak: Vec<&str> =
         run.cells.iter().filter_map(|cell| cell.guest.as_ref()).fold(Vec::new(), |mut weak, guest| {
             for (there, name) in [(guest.smap, "SMAP"), (guest.smep, "SMEP")] {
@@ -90,6 +96,13 @@ fn head(run: &RunRecord, out: &mut String) {
         let _ =
             writeln!(out, "the guests' CPU lacks {}: bugs that it catches went unseen", weak.join(" and "));
     }
+}
+
+/// Whether cells were run over serial, and over ssh.
+fn transports(run: &RunRecord) -> [bool; 2] {
+    let over =
+        |transport| run.cells.iter().flat_map(|cell| &cell.transports).any(|t| t.transport == transport);
+    [Transport::Serial, Transport::Ssh].map(over)
 }
 
 fn rows(run: &RunRecord) -> Vec<(KernelName, Leg)> {
@@ -198,6 +211,28 @@ fn known_issues(run: &RunRecord, out: &mut String) {
     }
     for (cell, issue) in met {
         let _ = writeln!(out, "  {:30} {}", cell.to_string(), sanitize(issue.to_string()));
+    }
+}
+
+fn side_by_side(run: &RunRecord, paint: Paint, out: &mut String) {
+    let twice: Vec<&CellRecord> = run.cells.iter().filter(|cell| cell.transports.len() > 1).collect();
+    if twice.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nthe transports side by side, in seconds (boot, programs, all):");
+    let seconds = |ms: Option<u64>| match ms {
+        Some(ms) => format!("{:6.2}", ms as f64 / 1000.0),
+        None => format!("{:>6}", "-"),
+    };
+    for cell in twice {
+        let _ = write!(out, "  {:30}", cell.id().to_string());
+        for TransportRecord { transport, verdict, durations, .. } in &cell.transports {
+            let word = paint.wrap(*verdict, &format!("{:5}", verdict.name()));
+            let Durations { boot_ms, run_ms, total_ms } = *durations;
+            let times = [boot_ms, run_ms, Some(total_ms)].map(seconds).concat();
+            let _ = write!(out, "  {transport} {word}{times}");
+        }
+        out.push('\n');
     }
 }
 

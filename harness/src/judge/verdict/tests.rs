@@ -182,6 +182,10 @@ fn word(seen: &mut Evidence, name: &'static str) {
     seen.bad_frame = Some((name, format!("result stream, byte 9: {name}")));
 }
 
+fn cut(seen: &mut Evidence) {
+    seen.link = Some(LinkFailure::Cut { detail: "transport read".to_owned() });
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const PANIC: &str = "Kernel panic - not syncing: Fatal exception\n";
 const INIT_DIED: &str = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n";
@@ -271,6 +275,26 @@ const PATCHED: &[Row] = &[
     ("the agent gave up", |_, s| { no_bye(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("out of memory".into()) }, Error, "agent-refused", "out of memory"),
     ("the agent gave up on a broken kernel", |_, s| { no_bye(s); s.agent_words = Some("cannot list /proc".into()); kernel(s, OOPS) }, Fail, "kernel-fault", "NULL pointer"),
     ("the agent refused", |_, s| { no_bye(s); s.refused = Some("plan-key (line 3 of the plan)".into()) }, Error, "agent-refused", "plan-key"),
+
+    // The way over ssh.
+    ("another host key", |_, s| { no_hello(s); aborts(s, Abort::Link); s.link = Some(LinkFailure::HostKey { expected: "AAAA".into(), found: "BBBB".into() }) }, Error, "wrong-host-key", "BBBB and not AAAA"),
+    ("a key that is refused", |_, s| { no_hello(s); aborts(s, Abort::Link); s.link = Some(LinkFailure::Refused { detail: "no".into() }) }, Error, "ssh-refused", "no"),
+    ("a cut connection", |_, s| { aborts(s, Abort::Link); cut(s) }, Error, "connection-cut", "mid-test: transport read"),
+    ("a cut connection in the middle of a frame", |_, s| { aborts(s, Abort::Link); cut(s); word(s, "truncated") }, Error, "connection-cut", "transport read"),
+    ("a cut connection, and the agent saw it", |_, s| { no_bye(s); cut(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("connection: sshd ended".into()) }, Error, "connection-cut", "the agent: sshd ended"),
+    ("the agent alone saw it", |_, s| { no_bye(s); s.agent_words = Some("connection: cannot write: Broken pipe".into()) }, Error, "connection-cut", "Broken pipe"),
+    ("a connection cut by an oops", |_, s| { aborts(s, Abort::Link); cut(s); kernel(s, OOPS) }, Fail, "kernel-fault", "NULL pointer"),
+    ("a connection cut by a panic", |_, s| { no_bye(s); resets(s); cut(s); kernel(s, PANIC) }, Fail, "panic", "Fatal exception"),
+    ("a connection cut by a power-off", |_, s| { no_bye(s); cut(s); s.shutdown = Some((true, "guest-shutdown".into())) }, Fail, "early-power-off", "before the agent"),
+    ("a connection cut by a reset", |_, s| { no_bye(s); cut(s); resets(s) }, Fail, "reset", "reset itself"),
+    ("a connection cut by QEMU's crash", |_, s| { no_bye(s); cut(s); crashes(s) }, Error, "lost-vm", "assertion failed"),
+    ("a connection cut by the end of a hung guest", |_, s| { aborts(s, Abort::Stall { silent: 20 * SECOND }); cut(s) }, Fail, "hang", "20000 ms"),
+    ("an agent that had another reason", |_, s| { no_bye(s); cut(s); s.agent_words = Some("cannot list /proc".into()) }, Error, "agent-refused", "/proc"),
+    ("no card", |_, s| { no_hello(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("no network: there is no card eth0".into()) }, Error, "no-network", "no card eth0"),
+    ("no card on a broken kernel", |_, s| { no_hello(s); s.agent_words = Some("no network: there is no card eth0".into()); kernel(s, OOPS) }, Fail, "kernel-fault", "NULL pointer"),
+    ("a dead sshd", |_, s| { no_hello(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("sshd: killed by signal 11".into()) }, Error, "no-sshd", "signal 11"),
+    ("an sshd that never answers", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true }, Error, "no-sshd", "none within 60000 ms"),
+    ("a boot that hangs over ssh", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }) }, Fail, "boot-hang", "60000 ms"),
 
     // The stream.
     ("a damaged frame", |_, s| { aborts(s, Abort::BadFrames); word(s, "crc") }, Error, "bad-frames", "byte 9: crc"),
@@ -534,6 +558,7 @@ fn aborted_by() -> Vec<Abort> {
         Abort::PowerOff { waited: SECOND },
         Abort::TooMuch { stream: "console", limit_bytes: 1 },
         Abort::BadFrames,
+        Abort::Link,
         Abort::Stop("SIGINT"),
     ]
 }
@@ -557,6 +582,10 @@ fn damages(expected: &Expectation, seen: &Evidence) -> Vec<(String, Evidence)> {
     damage("no banner".into(), &|s| s.banner = false);
     damage("a bad exit".into(), &|s| s.exit.as_mut().unwrap().1 = false);
     damage("a refusal".into(), &|s| s.refused = Some("plan-key".into()));
+    damage("a lost link".into(), &|s| {
+        s.bye = None;
+        cut(s);
+    });
     damage("left out".into(), &|s| s.findings_left_out = 1);
     damage("no runs".into(), &|s| s.runs.clear());
     damage("nothing".into(), &|s| *s = Evidence::default());

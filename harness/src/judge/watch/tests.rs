@@ -95,6 +95,16 @@ fn crash() -> Event<'static> {
     Event::Exit { how, success: false, stderr: "qemu: assertion failed\n".to_owned() }
 }
 
+const LISTENS: &str = "<14>[    0.6] abimatrix-agent note: listens for ssh\n";
+
+fn cut() -> Event<'static> {
+    Event::Link(LinkFailure::Cut { detail: "x".to_owned() })
+}
+
+fn other_key() -> Event<'static> {
+    Event::Link(LinkFailure::HostKey { expected: "AAAA".to_owned(), found: "BBBB".to_owned() })
+}
+
 const TOO_MUCH: Event<'static> = Event::TooMuch { stream: "console", limit_bytes: 64 };
 
 type Steps = Vec<(u64, Event<'static>)>;
@@ -174,6 +184,8 @@ fn facts(seen: &Evidence) -> String {
     }
     fact(if seen.banner { String::new() } else { "silent".to_owned() });
     fact(seen.agent_words.as_ref().map_or(String::new(), |words| format!("agent: {words}")));
+    fact(if seen.listens { "listens".to_owned() } else { String::new() });
+    fact(seen.link.as_ref().map_or(String::new(), |failure| failure.to_string()));
     fact(seen.shutdown.as_ref().map_or(String::new(), |(_, reason)| reason.clone()));
     fact(seen.exit.as_ref().map_or(String::new(), |(_, success, _)| match success {
         true => format!("exit {}", seen.over_at.as_millis()),
@@ -215,6 +227,16 @@ fn scenarios() -> Vec<(&'static str, Steps, &'static str, &'static str)> {
         ("the agent gives up", vec![(100, console(BANNER_LINE)), (900, console(GAVE_UP)), (950, shutdown("guest-shutdown")), (960, exit())], "", "agent: no virtio port named x; guest-shutdown; exit 960"),
         ("the agent's first words are kept, its notes are none", and(up(), &[(600, console("<14>[    1.0] abimatrix-agent note: no real-time priority\n")), (700, console(GAVE_UP)), (710, console("abimatrix-agent: second\n"))]), "500 plan", "{UP}; agent: no virtio port named x"),
         ("what a program says of the agent in a result is not the agent's", and(up(), &[(600, start(0)), (700, out(0, "abimatrix-agent: x"))]), "500 plan", "{UP}; run 0 started abimatrix-agent: x"),
+
+        // The way over ssh.
+        ("the agent listens and nobody comes to a session", vec![(100, console(BANNER_LINE)), (600, console(LISTENS)), (60_000, Tick)], "60000 end", "listens; Boot { waited: 60s }"),
+        ("another host key ends it at once", vec![(100, console(BANNER_LINE)), (600, console(LISTENS)), (700, other_key())], "700 end", "listens; the host key is not the guest's: BBBB and not AAAA; Link"),
+        ("so does a key that is refused", vec![(100, console(BANNER_LINE)), (700, Event::Link(LinkFailure::Refused { detail: "no".to_owned() }))], "700 end", "the key was refused: no; Link"),
+        ("a connection that is cut leaves the console its time", and(running(), &[(700, bad("truncated")), (701, cut()), (5_700, Tick), (5_701, Tick), (5_800, crash())]), "500 plan, 5701 end", "{MIDDLE}; bad truncated; the connection was cut: x; crash 5800; Link"),
+        ("in which a kernel says why", and(running(), &[(701, cut()), (900, console(OOPS)), (910, console(END_OF_OOPS)), (5_701, Tick)]), "500 plan, 5701 end", "{MIDDLE}; oops in line 2; the connection was cut: x; Link"),
+        ("or goes off, and the connection had its reason", and(running(), &[(701, cut()), (900, shutdown("guest-shutdown")), (960, exit()), (6_000, Tick)]), "500 plan", "{MIDDLE}; the connection was cut: x; guest-shutdown; exit 960"),
+        ("after bye it may go", [done(), vec![(1_050, cut())], power_down.to_vec()].concat(), "500 plan, 1000 close", "{ALL}; guest-shutdown; exit 1150"),
+        ("the first failure is the one", and(running(), &[(701, cut()), (710, other_key())]), "500 plan, 710 end", "{MIDDLE}; the connection was cut: x; Link"),
 
         // Hangs.
         ("hello and then nothing", and(up(), &[(20_499, Tick), (20_500, Tick)]), "500 plan, 20500 end", "{UP}; Stall { silent: 20s }"),

@@ -153,3 +153,23 @@ fn a_known_issue_is_shown_in_the_matrix_and_below_it() {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
+
+#[test]
+fn transports_stand_side_by_side_with_their_times() {
+    let over = |transport, boot_ms| {
+        let mut cell = cell(Leg::Patched, Abi::M64, None, vec![case("a", Verdict::Pass, None)]);
+        cell.durations = Durations { boot_ms, run_ms: Some(250), total_ms: 1239 };
+        cell.over(transport);
+        cell
+    };
+    let serial = over(Transport::Serial, Some(612));
+    let text = render(&run(vec![serial.clone()]), Paint::Plain);
+    assert!(!text.contains("serial") && !text.contains("ssh"), "{text}");
+    let text = render(&run(vec![over(Transport::Ssh, None)]), Paint::Plain);
+    assert!(text.contains("the guests were reached over ssh\n") && !text.contains("side by side"), "{text}");
+    let text = render(&run(vec![serial.merge(over(Transport::Ssh, None))]), Paint::Plain);
+    let table = "the transports side by side, in seconds (boot, programs, all):
+  linux-6.12 patched m64          serial pass   0.61  0.25  1.24  ssh pass      -  0.25  1.24
+";
+    assert!(text.contains(table) && text.contains("each cell ran over serial and over ssh\n"), "{text}");
+}
