@@ -30,6 +30,14 @@ fn own_files(target: &str) -> Vec<(String, Vec<u8>)> {
     let kernel = |path: &str| top().join("kernels/linux-6.12").join(path);
     match target {
         "ktap" | "console" => files(top().join("harness/tests/corpus").join(target), ".log"),
+        "mbox" => files(top().join("harness/tests/corpus/mbox"), ".mbox")
+            .into_iter()
+            .map(|(name, text)| {
+                // What is expected stands above the first empty line.
+                let start = text.windows(2).position(|two| two == b"\n\n").unwrap_or(0) + 2;
+                (name, text[start..].to_vec())
+            })
+            .collect(),
         "patch" | "patch-git" => {
             [files(kernel("xyzzy"), ".patch"), files(kernel("mutants"), ".patch")].concat()
         }
@@ -119,6 +127,7 @@ fn mutations(target: &str) -> usize {
         "ktap" | "console" => 300,
         "yaml" => 600,
         "patch-git" => 60,
+        "mbox" => 1000,
         _ => 2000,
     }
 }

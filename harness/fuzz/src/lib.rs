@@ -21,13 +21,14 @@ use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
 use harness::judge::watch::{Deadlines, Event, Watch};
 use harness::model::{Abi, Door, GuestMessage, Leg, Mode, Plan, PlannedRun, Verdict};
 use harness::plan::files::Project;
+use harness::plan::mail::{is_man_page, order_folder, read_mbox};
 use harness::plan::tables::{Generic, Tables};
 
 /// A target's name, which is its folder's below `corpus/`, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("ktap", ktap),
     ("console", console),
     ("frames", frames),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 9] = [
     ("kconfig", kconfig),
     ("tables", tables),
     ("plan", plan),
+    ("mbox", mbox),
     ("patch-git", patch_git),
 ];
 
@@ -487,6 +489,40 @@ pub fn tables(bytes: &[u8]) {
             let message = error.to_string();
             assert!(message.len() < 2000, "{} bytes of a message", message.len());
         }
+    }
+}
+
+// ---- mail
+
+/// An mbox; its lines are the names of a folder, too.
+pub fn mbox(bytes: &[u8]) {
+    let said = match read_mbox(bytes) {
+        Ok(series) => {
+            assert!(!series.patches.is_empty());
+            for (patch, number) in series.patches.iter().zip(1u32..) {
+                assert_eq!(patch.number, number, "a gap");
+                assert_eq!(patch.of as usize, series.patches.len());
+                assert_shows(&patch.subject, "a subject");
+                assert!(!patch.text.contains("\r\n"));
+                let is_diff = |line: &str| line.starts_with("diff --git ") || line.starts_with("+++ ");
+                assert!(patch.text.lines().any(is_diff), "no diff in {:?}", patch.text);
+                is_man_page(&patch.text);
+            }
+            series.notes
+        }
+        Err(error) => vec![error.to_string()],
+    };
+    for line in said {
+        assert!(line.len() < 8000, "{} bytes of a message", line.len());
+        assert_shows(&line, "a message");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let names: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
+    if let Ok((order, _)) = order_folder(&names) {
+        assert!(!order.is_empty() && order.iter().all(|name| names.contains(name)));
+        let mut once = order.clone();
+        once.dedup();
+        assert_eq!(once, order);
     }
 }
 

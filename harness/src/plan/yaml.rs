@@ -72,7 +72,7 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, I
 const COMPLAINT_CHARS: usize = 1000;
 
 /// A text that quotes a file, on its way to a terminal.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars().take(COMPLAINT_CHARS) {
         match c {

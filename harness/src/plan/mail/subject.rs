@@ -1,5 +1,7 @@
 //! The subject of a mail: `[PATCH RFC net-next v3 2/5] xyzzy: add it`.
 
+use crate::plan::yaml::escape;
+
 /// What a subject says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
@@ -39,7 +41,7 @@ impl Subject {
             }
         }
         // A header that was folded, or that means harm, is one line of text here.
-        subject.title = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+        subject.title = escape(&rest.split_whitespace().collect::<Vec<_>>().join(" "));
         subject
     }
 
