@@ -5,6 +5,8 @@
 //! the program itself, as a user would run it.
 
 mod support;
+#[path = "t3/wiring.rs"]
+mod wiring;
 
 use support::{Expect, Run, alive, project_copy, xtask};
 
@@ -14,6 +16,7 @@ fn main() {
     support::run_all(&[
         ("both kernels pass in all twelve cells with proof of entry", twelve_cells),
         ("the same again builds nothing", warm),
+        ("what both real trees say of some forty syscalls", wiring::both_kernels),
         ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
         ("a body that panics is a panic, not a lost guest", panics),
         ("a body that follows a null pointer is an oops", oops_null),

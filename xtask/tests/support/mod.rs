@@ -215,13 +215,18 @@ pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Scratch folders in the cache whose lock nobody holds.
-pub fn scratch_of_dead_runs() -> Vec<PathBuf> {
+/// The cache that the program uses when it is not told of another.
+pub fn cache() -> PathBuf {
     let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    home.join("abimatrix")
+}
+
+/// Scratch folders in the cache whose lock nobody holds.
+pub fn scratch_of_dead_runs() -> Vec<PathBuf> {
     let dead =
         |path: &PathBuf| std::fs::File::open(path.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
-    let folders = std::fs::read_dir(home.join("abimatrix/scratch")).unwrap().flatten();
+    let folders = std::fs::read_dir(cache().join("scratch")).unwrap().flatten();
     folders.map(|entry| entry.path()).filter(dead).collect()
 }
 
