@@ -31,7 +31,8 @@ impl TreeFiles for TreeFolder {
         if !meta.is_file() || meta.len() > limits::TREE_FILE_BYTES {
             return None;
         }
-        let mut bytes = Vec::new();
+        // One read for each of some thousand files: without a capacity it would be a dozen.
+        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
         std::fs::File::open(path).ok()?.take(limits::TREE_FILE_BYTES).read_to_end(&mut bytes).ok()?;
         // A name in a comment may be in an old encoding.
         let lossy =

@@ -45,6 +45,7 @@ const BOTH: &str = "
     seccomp            317:sys_seccomp          354:sys_seccomp              317:sys_seccomp                  SECCOMP            seccomp
     getrandom          318:sys_getrandom        355:sys_getrandom            318:sys_getrandom                -                  -
     name_to_handle_at  303:sys_name_to_handle_at 341:sys_name_to_handle_at   303:sys_name_to_handle_at        FHANDLE            -
+    perf_event_open    298:sys_perf_event_open  336:sys_perf_event_open      298:sys_perf_event_open          -                  perf_events
     landlock_create_ruleset 444:sys_landlock_create_ruleset 444:sys_landlock_create_ruleset 444:sys_landlock_create_ruleset SECURITY_LANDLOCK landlock
 ";
 
@@ -75,43 +76,48 @@ const WARM: Duration = Duration::from_secs(1);
 
 /// Both kernels, some forty syscalls each.
 pub fn both_kernels() {
-    for (patchlevel, own) in [(1, IN_6_1), (12, IN_6_12)] {
-        let root = tree(patchlevel);
-        let tree = TreeFolder::new(root);
-        let get = |name: &str| derive(&name.parse().unwrap(), &tree);
-        let mut fastest = Duration::MAX;
-        let rows = BOTH.lines().chain(own.lines()).map(|line| line.split_whitespace().collect::<Vec<_>>());
-        for row in rows.filter(|row| !row.is_empty()) {
-            let [name, m64, m32, mx32, option, selftest] = row[..] else { panic!("{row:?}") };
-            let started = Instant::now();
-            let derived = get(name).unwrap_or_else(|error| panic!("6.{patchlevel} {name}: {error}"));
-            fastest = fastest.min(started.elapsed());
-            let about = format!("6.{patchlevel} {name}:\n{}", derived.describe().join("\n"));
-            let found = Abi::ALL.map(|abi| entry(&derived, abi));
-            assert_eq!(found, [m64, m32, mx32], "{about}");
-            let switched = derived.option().map_or("-", |option| option.symbol());
-            assert_eq!(switched, option, "{about}");
-            assert_eq!(derived.selftest().map_or("-", |folder| folder.as_str()), selftest, "{about}");
-            places_hold(&derived, &tree, &about);
-        }
-        assert!(fastest < WARM, "6.{patchlevel}: {fastest:?} for a syscall at best");
-        // The column of 6.10 and later.
-        let exit = get("exit").unwrap();
-        assert!(exit.entries.values().all(|entry| entry.entry.noreturn == (patchlevel == 12)));
-        // There, and not implemented: by one ABI, or by all of a 64-bit kernel.
-        let uselib = get("uselib").unwrap();
-        assert_eq!(uselib.entries[&Abi::M64].target, Target::NotImplemented);
-        assert_eq!(uselib.option().unwrap().as_str(), "CONFIG_USELIB");
-        assert_eq!(get("vm86").unwrap().entries[&Abi::M32].target, Target::NotImplemented);
-        let time32 = "by m32 it needs CONFIG_COMPAT_32BIT_TIME, too";
-        assert!(get("futex").unwrap().notes.iter().any(|note| note.contains(time32)));
-        for name in ["cachestat", "fchmodat2", "mseal", "statmount", "uretprobe", "nosuchcall"] {
-            let unknown = matches!(get(name), Err(DeriveError::Unknown { .. }));
-            assert_eq!(unknown, patchlevel == 1 || name == "nosuchcall", "6.{patchlevel} {name}");
-        }
-        let fixed = |name: &str| matches!(get(name).unwrap().switch, Switch::Fixed(_));
-        assert_eq!(fixed("memfd_create"), patchlevel == 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| one_kernel(1, IN_6_1));
+        scope.spawn(|| one_kernel(12, IN_6_12));
+    });
+}
+
+fn one_kernel(patchlevel: u32, own: &str) {
+    let root = tree(patchlevel);
+    let tree = TreeFolder::new(root);
+    let get = |name: &str| derive(&name.parse().unwrap(), &tree);
+    let mut fastest = Duration::MAX;
+    let rows = BOTH.lines().chain(own.lines()).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    for row in rows.filter(|row| !row.is_empty()) {
+        let [name, m64, m32, mx32, option, selftest] = row[..] else { panic!("{row:?}") };
+        let started = Instant::now();
+        let derived = get(name).unwrap_or_else(|error| panic!("6.{patchlevel} {name}: {error}"));
+        fastest = fastest.min(started.elapsed());
+        let about = format!("6.{patchlevel} {name}:\n{}", derived.describe().join("\n"));
+        let found = Abi::ALL.map(|abi| entry(&derived, abi));
+        assert_eq!(found, [m64, m32, mx32], "{about}");
+        let switched = derived.option().map_or("-", |option| option.symbol());
+        assert_eq!(switched, option, "{about}");
+        assert_eq!(derived.selftest().map_or("-", |folder| folder.as_str()), selftest, "{about}");
+        places_hold(&derived, &tree, &about);
     }
+    assert!(fastest < WARM, "6.{patchlevel}: {fastest:?} for a syscall at best");
+    // The column of 6.10 and later.
+    let exit = get("exit").unwrap();
+    assert!(exit.entries.values().all(|entry| entry.entry.noreturn == (patchlevel == 12)));
+    // There, and not implemented: by one ABI, or by all of a 64-bit kernel.
+    let uselib = get("uselib").unwrap();
+    assert_eq!(uselib.entries[&Abi::M64].target, Target::NotImplemented);
+    assert_eq!(uselib.option().unwrap().as_str(), "CONFIG_USELIB");
+    assert_eq!(get("vm86").unwrap().entries[&Abi::M32].target, Target::NotImplemented);
+    let time32 = "by m32 it needs CONFIG_COMPAT_32BIT_TIME, too";
+    assert!(get("futex").unwrap().notes.iter().any(|note| note.contains(time32)));
+    for name in ["cachestat", "fchmodat2", "mseal", "statmount", "uretprobe", "nosuchcall"] {
+        let unknown = matches!(get(name), Err(DeriveError::Unknown { .. }));
+        assert_eq!(unknown, patchlevel == 1 || name == "nosuchcall", "6.{patchlevel} {name}");
+    }
+    let fixed = |name: &str| matches!(get(name).unwrap().switch, Switch::Fixed(_));
+    assert_eq!(fixed("memfd_create"), patchlevel == 1);
 }
 
 /// `number:function` of an entry.

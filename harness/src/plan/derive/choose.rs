@@ -9,6 +9,7 @@ use super::{
     AbiEntry, Condition, Definition, DeriveError, Derived, How, Place, Switch, Target, TreeFiles, makefile,
     selftest,
 };
+use crate::broken::broken;
 use crate::model::{Abi, OptionName, SyscallName};
 use crate::plan::near::near;
 use crate::plan::tables::{Entry, Generic, LEGACY_X32, TABLE_32, TABLE_64, TABLE_GENERIC, Tables, Tag};
@@ -231,7 +232,7 @@ fn switch(
     let by_body = |condition: &Condition| condition.how == How::Body;
     let asked_for = conditions.iter().find(|condition| options.can_be_asked_for(&condition.option));
     match asked_for {
-        Some(condition) if conditional.is_some() || by_body(condition) => {
+        Some(condition) if conditional.is_some() || by_body(condition) || broken("cond-syscall") => {
             for nearer in conditions.iter().take_while(|nearer| *nearer != condition) {
                 notes.push(format!(
                     "{} has no prompt; it {}",

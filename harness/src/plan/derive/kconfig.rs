@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Place, TreeFiles};
 use crate::model::OptionName;
 
+/// Where the architecture has its own options.
+const ARCH: &str = "arch/x86/Kconfig";
 /// Files that are followed: Linux has 1700.
 const FILES_MAX: usize = 20_000;
 
@@ -23,7 +25,11 @@ pub(super) struct Defined {
 
 /// The options that were looked for, as the Kconfig files of x86 define them; one may have many.
 #[derive(Debug, Default)]
-pub(super) struct Options(BTreeMap<OptionName, Vec<Defined>>);
+pub(super) struct Options {
+    found: BTreeMap<OptionName, Vec<Defined>>,
+    /// What the architecture selects without a condition: it is on in every kernel.
+    selected: BTreeSet<OptionName>,
+}
 
 impl Options {
     /// Follows the `source` lines from the top.
@@ -46,6 +52,7 @@ impl Options {
         let mut ifs: Vec<&str> = Vec::new();
         // The option whose lines are read, and whether they have come to its help.
         let mut current: Option<(OptionName, bool)> = None;
+        let mut is_arch = false;
         for (line, number) in text.lines().zip(1u32..) {
             let trimmed = line.trim();
             let (word, rest) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
@@ -58,20 +65,24 @@ impl Options {
                     let file = rest.trim().trim_matches('"').replace("$(SRCARCH)", "x86");
                     todo.push(file);
                 }
+                ("select", None) if is_arch && !rest.contains(" if ") => {
+                    self.selected.extend(format!("CONFIG_{}", rest.trim()).parse::<OptionName>());
+                }
                 ("config" | "menuconfig", _) if at_start => {
+                    is_arch = path == ARCH && matches!(rest.trim(), "X86" | "X86_64");
                     let option = format!("CONFIG_{}", rest.trim()).parse::<OptionName>().ok();
                     let Some(option) = option.filter(|option| wanted.contains(option)) else { continue };
                     let place = Place { file: path.to_owned(), line: number };
                     let text = ifs.join("\n");
                     let defined = Defined { place, prompt: false, prompt_if: None, text };
-                    self.0.entry(option.clone()).or_default().push(defined);
+                    self.found.entry(option.clone()).or_default().push(defined);
                     current = Some((option, false));
                 }
                 ("if", _) if at_start => ifs.push(rest),
                 ("endif", _) if at_start => drop(ifs.pop()),
                 ("help" | "---help---", Some((_, in_help))) => *in_help = true,
                 (_, Some((option, false))) => {
-                    let Some(defined) = self.0.get_mut(option).and_then(|all| all.last_mut()) else {
+                    let Some(defined) = self.found.get_mut(option).and_then(|all| all.last_mut()) else {
                         continue;
                     };
                     defined.text.push('\n');
@@ -90,7 +101,7 @@ impl Options {
 
     /// Its definitions; empty if there is no such option.
     pub fn of(&self, option: &OptionName) -> &[Defined] {
-        self.0.get(option).map(Vec::as_slice).unwrap_or_default()
+        self.found.get(option).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether a configuration can ask for it.
@@ -98,11 +109,13 @@ impl Options {
         self.of(option).iter().any(|defined| defined.prompt)
     }
 
-    /// Whether it is on in every kernel of x86: `def_bool y` with nothing to depend on.
+    /// Whether it is on in every kernel of x86: selected by it, or `def_bool y` with nothing to
+    /// depend on.
     pub fn is_always_on(&self, option: &OptionName) -> bool {
         let free = |defined: &Defined| !defined.text.lines().any(|line| line.starts_with("depends on"));
         let on = |defined: &Defined| defined.text.lines().any(|line| line == "def_bool y");
-        self.of(option).iter().any(|defined| !defined.prompt && on(defined) && free(defined))
+        self.selected.contains(option)
+            || self.of(option).iter().any(|defined| !defined.prompt && on(defined) && free(defined))
     }
 
     /// For a reader: what an option without a prompt follows.

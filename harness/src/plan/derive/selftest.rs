@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Candidate, Selftest, TreeFiles, Why};
+use crate::broken::broken;
 use crate::model::SyscallName;
 
 /// Where the kernel's selftests lie.
@@ -117,7 +118,7 @@ fn rank(
     let strong = |first: &&Candidate| {
         let rival =
             candidates.get(1).is_some_and(|second| (second.why, depth(second)) == (first.why, depth(first)));
-        first.why < Why::Mentions && !rival
+        (first.why < Why::Mentions || broken("selftest-named")) && !rival
     };
     let chosen = candidates.first().filter(strong).map(|first| first.folder.clone());
     Selftest { candidates, chosen }

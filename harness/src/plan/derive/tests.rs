@@ -154,6 +154,10 @@ fn an_option_that_does_not_switch_is_none() {
         "{plugh:?}"
     );
     assert!(plugh.notes.iter().any(|note| note.contains("default y if GRUE")), "{:?}", plugh.notes);
+    // Selected by the architecture: asking for it off is in vain.
+    let arch = ("arch/x86/Kconfig", "config X86_64\n\tdef_bool y\n\tselect GRUE\n\tselect TWIST if CAVE\n");
+    let sources = ("Kconfig", "source \"kernel/Kconfig\"\nsource \"arch/$(SRCARCH)/Kconfig\"\n");
+    assert_eq!(of("grue", &[arch, sources]).switch, Switch::Always);
     // With the option and without it.
     let both =
         "#ifdef CONFIG_GRUE\nSYSCALL_DEFINE0(leave)\n{\n}\n#else\nSYSCALL_DEFINE0(leave)\n{\n}\n#endif\n";
