@@ -12,7 +12,7 @@ pub(super) fn needs(tree: &dyn TreeFiles, source: &str) -> Result<Expr, String> 
     let (folder, file) = source.rsplit_once('/').ok_or_else(|| format!("{source} is in no folder"))?;
     let object = format!("{}.o", file.strip_suffix(".c").unwrap_or(file));
     let makefile = Makefile::of(tree, folder).ok_or_else(|| format!("{folder} has no Makefile"))?;
-    let own = match makefile.builds(&object, How::Object, NESTING_MAX) {
+    let own = match makefile.builds(&object, NESTING_MAX) {
         Some(own) => own,
         None => included(tree, folder, file, &makefile)
             .ok_or_else(|| format!("nothing in {} builds {object}", makefile.path))?,
@@ -30,7 +30,7 @@ fn included(tree: &dyn TreeFiles, folder: &str, file: &str, makefile: &Makefile)
         });
         let stem = path.rsplit('/').next()?.strip_suffix(".c")?;
         if let Some(guard) = guard {
-            return Some(guard.and(makefile.builds(&format!("{stem}.o"), How::Object, NESTING_MAX)?));
+            return Some(guard.and(makefile.builds(&format!("{stem}.o"), NESTING_MAX)?));
         }
     }
     None
@@ -52,7 +52,7 @@ fn folders(tree: &dyn TreeFiles, folder: &str) -> Result<Expr, String> {
                 } else {
                     Makefile::parse(file, &tree.read(file)?)
                 };
-                makefile.builds(&word, How::Folder, NESTING_MAX)
+                makefile.builds(&word, NESTING_MAX)
             });
             if found.is_some() || above.is_empty() {
                 break found;
@@ -69,12 +69,21 @@ fn folders(tree: &dyn TreeFiles, folder: &str) -> Result<Expr, String> {
 struct Line {
     /// `obj` of `obj-$(CONFIG_X)`, or a variable's whole name.
     base: String,
-    /// What the suffix and the blocks around it need.
-    option: Expr,
+    /// `CONFIG_X` of the suffix.
+    symbol: Option<String>,
+    place: Place,
+    /// What the blocks around it need.
     block: Expr,
     /// `:=` or `=`, which forget what the variable held.
     replaces: bool,
     words: Vec<String>,
+}
+
+impl Line {
+    fn needs(&self, how: How) -> Expr {
+        let option = self.symbol.as_ref().map(|symbol| Expr::option(symbol, how, &self.place));
+        option.unwrap_or(Expr::True).and(self.block.clone())
+    }
 }
 
 #[derive(Debug)]
@@ -117,25 +126,21 @@ impl Makefile {
             let name = name.trim_end_matches([':', '+', '?', ' ', '\t']).trim();
             let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
             // `obj-$(CONFIG_X)`, `obj-$(CONFIG_X:m=y)`; what else has a `$` in its name is not ours.
-            let (base, option) = match name.split_once("-$(") {
-                Some((base, symbol)) => {
-                    let symbol = symbol.split([')', ':']).next().unwrap_or_default();
-                    let folder = words.iter().all(|word| word.ends_with('/'));
-                    let how = if folder { How::Folder } else { How::Object };
-                    (base, Expr::option(symbol, how, &place))
-                }
+            let (base, symbol) = match name.split_once("-$(") {
+                Some((base, symbol)) => (base, symbol.split([')', ':']).next()),
                 None => {
                     let suffix = name.rsplit_once('-').filter(|(_, end)| matches!(*end, "y" | "objs" | "m"));
-                    (suffix.map_or(name, |(base, _)| base), Expr::True)
+                    (suffix.map_or(name, |(base, _)| base), None)
                 }
             };
-            lines.push(Line { base: base.to_owned(), option, block: blocks.here(), replaces, words });
+            let (base, symbol) = (base.to_owned(), symbol.map(str::to_owned));
+            lines.push(Line { base, symbol, place, block: blocks.here(), replaces, words });
         }
         Makefile { path: path.to_owned(), lines }
     }
 
     /// What this word needs to reach the kernel's objects; none if nothing here builds it.
-    fn builds(&self, word: &str, how: How, depth: usize) -> Option<Expr> {
+    fn builds(&self, word: &str, depth: usize) -> Option<Expr> {
         let mut built: Option<Expr> = None;
         for (index, line) in self.lines.iter().enumerate() {
             if depth == 0 || !line.words.iter().any(|known| known == word) {
@@ -144,14 +149,15 @@ impl Makefile {
             // `core-y += kernel/` in the Makefile at the top, before 6.1.
             let top =
                 matches!(line.base.as_str(), "obj" | "lib" | "core" | "drivers" | "libs" | "net" | "virt");
-            let mut expr = line.option.clone().and(line.block.clone());
+            let how = if word.ends_with('/') { How::Folder } else { How::Object };
+            let mut expr = line.needs(how);
             if !top {
                 let object = format!("{}.o", line.base);
                 let listed = ["y", "objs"].map(|suffix| format!("$({}-{suffix})", line.base));
                 let whole = [object]
                     .iter()
                     .chain(&listed)
-                    .filter_map(|word| self.builds(word, how, depth - 1))
+                    .filter_map(|word| self.builds(word, depth - 1))
                     .reduce(Expr::or);
                 let Some(whole) = whole else { continue };
                 expr = expr.and(whole);
@@ -159,7 +165,7 @@ impl Makefile {
                 for later in
                     self.lines[index + 1..].iter().filter(|later| later.replaces && later.base == line.base)
                 {
-                    expr = expr.and(later.option.clone().and(later.block.clone()).not());
+                    expr = expr.and(later.needs(how).not());
                 }
             }
             built = Some(built.map_or(expr.clone(), |known| known.or(expr)));

@@ -117,10 +117,9 @@ fn text_of(part: &MessagePart) -> Option<String> {
 /// Where the first diff begins: `diff --git`, or `---`, `+++` and `@@` on three lines in a row.
 pub(super) fn diff_start(text: &str) -> Option<usize> {
     let mut at = 0;
-    let mut lines = text.split_inclusive('\n').peekable();
     let mut before = ["", ""];
     let mut starts = [0, 0];
-    while let Some(line) = lines.next() {
+    for line in text.split_inclusive('\n') {
         if line.starts_with("diff --git ") {
             return Some(at);
         }
