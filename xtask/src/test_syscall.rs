@@ -17,7 +17,7 @@ use harness::run::{self, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Color, Common, Exit, Format, TestSyscall, TransportChoice};
-use crate::{clean, doctor, progress, say, session, setup, with_ssh};
+use crate::{clean, doctor, progress, say, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
@@ -34,12 +34,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
             return Ok(Exit::Passed);
         }
         let sources = sources(&plan);
-        if !host.missing(&sources).is_empty() {
-            return Err(tell_missing(&host, &sources).context(Exit::Incomplete));
-        }
-        if args.transport != TransportChoice::Serial {
-            with_ssh::missing(&host)?;
-        }
+        complain(&lacks(args, &host, &sources))?;
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let out = out_folder(args, &project)?;
         let _held = clean::hold(&out);
@@ -120,13 +115,26 @@ fn sources(plan: &Plan) -> Vec<Tool> {
     plan.kernels.iter().filter_map(|part| package(&part.kernel.source)).collect()
 }
 
-fn tell_missing(host: &Host, sources: &[Tool]) -> anyhow::Error {
+/// What this machine lacks of what the run needs, and why it counts as absent.
+pub fn lacks(args: &TestSyscall, host: &Host, sources: &[Tool]) -> Vec<(Tool, String)> {
+    let mut lacks = host.missing(sources);
+    if args.transport != TransportChoice::Serial {
+        lacks.extend(host.missing_for_ssh());
+    }
+    lacks
+}
+
+/// An error that names it all, with the packages, if there is any.
+pub fn complain(lacks: &[(Tool, String)]) -> Result<()> {
+    if lacks.is_empty() {
+        return Ok(());
+    }
     let mut text = String::from("this machine lacks what the run needs:");
-    for (tool, why) in host.missing(sources) {
+    for (tool, why) in lacks {
         text.push_str(&format!("\n  {}: {why} (package {})", tool.name, tool.packages.join(" and ")));
     }
     text.push_str("\nrun the same command with --setup to install it, or see `cargo xtask doctor`");
-    anyhow::anyhow!(text)
+    Err(anyhow::anyhow!(text).context(Exit::Incomplete))
 }
 
 fn accelerator(store: &Store, host: &Host, choice: AccelChoice) -> String {

@@ -8,11 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use harness::boot::link;
-use harness::plan::host::{self, Host};
-use harness::plan::tools::Tool;
+use harness::plan::host;
 
 use crate::cli::{Exit, TestSyscall, TransportChoice};
-use crate::{progress, say, session, setup};
+use crate::{doctor, progress, say, session, setup, test_syscall};
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
@@ -24,12 +23,12 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     let stopped = session::run(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;
-        let wanted: Vec<Tool> = host.missing_for_ssh().into_iter().map(|(tool, _)| tool).collect();
+        let wanted = doctor::missing(&host, &[]);
         if args.common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(&ctx, &store).await;
         }
-        missing(&host)?;
+        test_syscall::complain(&test_syscall::lacks(args, &host, &[]))?;
         Ok(session::stopped(&ctx.stop))
     })?;
     if let Some(signal) = stopped {
@@ -48,18 +47,4 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     cargo.arg(session::checkout().join("Cargo.toml")).arg("--target-dir").arg(target);
     cargo.arg("--").args(std::env::args_os().skip(1));
     Err(anyhow::Error::new(cargo.exec()).context("cannot start cargo").context(Exit::Incomplete))
-}
-
-/// An error that names what the ssh transport lacks on this machine, and how it is installed.
-pub fn missing(host: &Host) -> Result<()> {
-    let missing = host.missing_for_ssh();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut text = String::from("this machine lacks what --transport ssh needs:");
-    for (tool, why) in missing {
-        text.push_str(&format!("\n  {}: {why} (package {})", tool.name, tool.packages.join(" and ")));
-    }
-    text.push_str("\nrun the same command with --setup to install it, or leave the transport serial");
-    Err(anyhow::anyhow!(text).context(Exit::Incomplete))
 }

@@ -125,6 +125,22 @@ fn missing_tools_are_named_with_their_packages_before_any_work() {
 }
 
 #[test]
+fn what_ssh_lacks_is_named_before_the_program_builds_itself() {
+    let mut run = xtask(&["test-syscall", "xyzzy", "--transport", "ssh"]);
+    run.0.env("PATH", "/nonexistent").env("CARGO", "/nonexistent/cargo");
+    let output = run.0.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for word in ["dropbearkey", "package dropbear-bin", "package pkg-config", "--setup"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("builds itself"), "{text}");
+    // A dry run needs none of it.
+    xtask(&["test-syscall", "xyzzy", "--transport", "both", "--dry-run"]).ends(0, &[]);
+    xtask(&["test-syscall", "xyzzy", "--transport", "carrier-pigeon"]).ends(2, &["serial", "both"]);
+}
+
+#[test]
 fn a_folder_that_holds_a_run_is_not_written_over() {
     let out = tempfile::tempdir().unwrap();
     std::fs::write(out.path().join("run.json"), "{}").unwrap();
