@@ -39,14 +39,18 @@ fn cut(bytes: &[u8]) -> (&[u8], &[u8]) {
     (&bytes[..split + 1], &bytes[split + 2..])
 }
 
-/// UPDATE_CORPUS=1 rewrites the headers.
+/// UPDATE_CORPUS=1 rewrites the headers; what else reads the files then waits for the next run.
+fn updating() -> bool {
+    std::env::var_os("UPDATE_CORPUS").is_some()
+}
+
 #[test]
 fn corpus() {
     let files = corpus_files();
     for (path, bytes) in &files {
         let (header, mbox) = cut(bytes);
         let expected = expectations(mbox);
-        if std::env::var_os("UPDATE_CORPUS").is_some() {
+        if updating() {
             fs::write(path, [expected.as_bytes(), b"\n", mbox].concat()).expect("written");
         } else {
             assert_eq!(String::from_utf8_lossy(header), expected, "{path}");
@@ -58,6 +62,9 @@ fn corpus() {
 /// Whatever dress it came in, it is the diff that `git format-patch` wrote.
 #[test]
 fn every_way_to_mail_a_series_gives_the_same_diffs() {
+    if updating() {
+        return;
+    }
     let diffs = |name: &str| -> Vec<String> {
         let files = corpus_files();
         let (_, bytes) = files.iter().find(|(path, _)| path.ends_with(&format!("/{name}.mbox"))).expect(name);
@@ -90,6 +97,9 @@ fn every_way_to_mail_a_series_gives_the_same_diffs() {
 /// No mbox that is cut off looks whole: a part is missing, or its diff is shorter.
 #[test]
 fn a_part_is_never_lost_in_silence() {
+    if updating() {
+        return;
+    }
     let files = corpus_files();
     let (_, bytes) = files.iter().find(|(path, _)| path.ends_with("/plain.mbox")).expect("plain");
     let mbox = cut(bytes).1;
