@@ -139,10 +139,9 @@ become_program(const struct plan_run *plan, const char *directory, int go_fd,
 
 /*
  * Everything that is not a kernel thread (session 0), not us and not what carries our connection
- * is of the program's making. Each gets @signal, unless that is 0. Slow with many processes,
- * hence asked seldom.
+ * is of the program's making. Slow with many processes, hence only asked once.
  */
-static unsigned int count_leftovers(int signal)
+static unsigned int count_leftovers(void)
 {
 	unsigned int count = 0;
 	struct dirent *entry;
@@ -151,43 +150,63 @@ static unsigned int count_leftovers(int signal)
 	dir = opendir("/proc");
 	if (!dir)
 		die("cannot list /proc: %s", strerror(errno));
-	while ((signal || count < LEAKED_MAX) && (entry = readdir(dir))) {
+	while (count < LEAKED_MAX && (entry = readdir(dir))) {
 		char path[300], line[512], state, *tail;
-		int parent, session;
-		pid_t pid;
+		int session;
 
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-			continue;
-		pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid == 1 || ssh_is_part(pid))
+		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
+		    !strcmp(entry->d_name, "1") || ssh_is_part(atoi(entry->d_name)))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
 		if (!read_line(path, line, sizeof(line)))
 			continue;	/* gone in the meantime */
 		tail = strrchr(line, ')');
-		if (!tail || sscanf(tail, ") %c %d %*d %d", &state, &parent, &session) != 3)
+		if (!tail || sscanf(tail, ") %c %*d %*d %d", &state, &session) != 2)
 			continue;
-		/* A dead child of ours that cannot be reaped has threads that live. */
-		if (!session || state == 'X' || (state == 'Z' && parent != 1))
-			continue;
-		count++;
-		if (signal)
-			kill(pid, signal);
+		if (session && state != 'Z' && state != 'X')
+			count++;
 	}
 	closedir(dir);
 	return count;
 }
 
+/* Kills one after another, as fast as it goes; kernel threads do not mind. */
+static void kill_each(void)
+{
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	if (!dir)
+		die("cannot list /proc: %s", strerror(errno));
+	while ((entry = readdir(dir))) {
+		pid_t pid = atoi(entry->d_name);
+
+		if (pid > 1 && !ssh_is_part(pid))
+			kill(pid, SIGKILL);
+	}
+	closedir(dir);
+}
+
 /*
  * kill(-1) is atomic towards fork(2): no bomb outruns it, no new session escapes it. But it would
- * take our connection along, where there is one; then it is one after another, again and again.
+ * take our connection along, where there is one. Our priority is the next best thing: hardly
+ * anybody runs on the one processor while we go through them; and we do so again and again.
  */
 static void kill_all(void)
 {
 	if (ssh_serves())
-		count_leftovers(SIGKILL);
+		kill_each();
 	else
 		kill(-1, SIGKILL);
+}
+
+/* What carries our connection is a child that this wait does not see: see ssh.c. */
+static bool has_child(void)
+{
+	siginfo_t info;
+
+	return !waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || errno != ECHILD;
 }
 
 static void read_start_error(struct run *run)
@@ -213,9 +232,7 @@ static void reap(struct run *run)
 		pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
 		if (pid <= 0) {
 			run->more = false;
-			/* Over ssh there is always a child: sshd. */
-			run->alone = ssh_serves() ? run->over && !count_leftovers(0) :
-						    pid < 0 && errno == ECHILD;
+			run->alone = pid < 0 ? errno == ECHILD : ssh_serves() && !has_child();
 			return;
 		}
 		if (WIFSTOPPED(status)) {
@@ -370,7 +387,7 @@ static void clear_away(struct run *run)
 {
 	wait_alone(run, LEAK_GRACE_MS);
 	if (!run->alone && !run->stuck) {
-		run->leaked = count_leftovers(0);
+		run->leaked = count_leftovers();
 		end_all(run, &run->alone, KILL_WAIT_MS);
 		run->stuck = !run->alone;
 	}

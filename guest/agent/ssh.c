@@ -4,8 +4,8 @@
  * dropbear, whose one command is the relay between its session and us.
  *
  * We listen ourselves and hand the connection to dropbear as an inetd would. So there is no
- * listener that outlives its use: once the relay is here, two processes carry the connection, and
- * both are known.
+ * listener that outlives its use: once the relay is here, three processes carry the connection, and
+ * all are known.
  */
 #include "agent.h"
 
@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@
 #define LOG_SOCKET	"/dev/log"
 #define NETMASK		"255.255.255.0"
 
-static pid_t sshd, relay;
+static pid_t keeper, sshd, relay;
 
 /* What dropbear said last: as an inetd's program it talks to syslog alone. */
 static char words[256] = "it said nothing";
@@ -52,7 +53,7 @@ bool ssh_serves(void)
 
 bool ssh_is_part(pid_t pid)
 {
-	return pid > 0 && (pid == sshd || pid == relay);
+	return pid > 0 && (pid == keeper || pid == sshd || pid == relay);
 }
 
 static void set_address(int fd, unsigned long what, const char *address)
@@ -136,6 +137,24 @@ static void __attribute__((noreturn)) become_sshd(int connection)
 	_exit(127);
 }
 
+/*
+ * Sshd is a child of a process that is no child like others: no signal tells its end, so that a plain
+ * wait does not see it, and PID 1 can still tell when there is nothing left of a program but that.
+ * (Whoever calls execve() becomes a child like others; so it takes two.)
+ */
+static void __attribute__((noreturn)) become_keeper(int connection)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		become_sshd(connection);
+	close(connection);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	_exit(pid < 0 ? 126 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 static void serve(int listener)
 {
 	/* Blocking, whatever the listener is. */
@@ -143,11 +162,11 @@ static void serve(int listener)
 
 	if (connection < 0)
 		return;		/* it went away again */
-	sshd = fork();
-	if (sshd < 0)
-		die("sshd: fork: %s", strerror(errno));
-	if (!sshd)
-		become_sshd(connection);
+	keeper = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+	if (keeper < 0)
+		die("sshd: clone: %s", strerror(errno));
+	if (!keeper)
+		become_keeper(connection);
 	close(connection);
 }
 
@@ -156,15 +175,29 @@ static void look_after_sshd(void)
 {
 	int status;
 
-	if (sshd <= 0 || waitpid(sshd, &status, WNOHANG) != sshd)
+	if (keeper <= 0 || waitpid(keeper, &status, WNOHANG | __WALL) != keeper)
 		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status) >= 126)
+	keeper = 0;
+	status = WEXITSTATUS(status);
+	if (status > 128)
+		die("sshd: killed by signal %d", status - 128);
+	if (status >= 126)
 		die("sshd: cannot start dropbear");
-	if (WIFSIGNALED(status))
-		die("sshd: killed by signal %d", WTERMSIG(status));
-	note("sshd ended with status %d before there was a session: %s",
-	     WEXITSTATUS(status), words);
-	sshd = 0;
+	note("sshd ended with status %d before there was a session: %s", status, words);
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[512], *tail;
+	int parent;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (!read_line(path, line, sizeof(line)))
+		die("sshd: the relay is gone");
+	tail = strrchr(line, ')');
+	if (!tail || sscanf(tail, ") %*c %d", &parent) != 1)
+		die("sshd: cannot tell who started the relay");
+	return parent;
 }
 
 static void hear(int log)
@@ -194,7 +227,7 @@ int ssh_open(void)
 		if (now_ns() >= limit)
 			die("sshd: no session within %d ms: %s", SSH_WAIT_MS, words);
 		/* One at a time: what comes meanwhile waits in the kernel. */
-		doors[0].fd = sshd > 0 ? -1 : tcp;
+		doors[0].fd = keeper > 0 ? -1 : tcp;
 		if (poll(doors, 3, 20) > 0) {
 			if (doors[2].revents)
 				hear(doors[2].fd);
@@ -208,6 +241,7 @@ int ssh_open(void)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		die("sshd: cannot tell the relay: %s", strerror(errno));
 	relay = peer.pid;
+	sshd = parent_of(relay);
 	close(tcp);
 	/* Nobody reads the log any more; a full one would hold sshd up. */
 	close(doors[1].fd);
