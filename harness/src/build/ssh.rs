@@ -72,6 +72,8 @@ impl Kit {
         add(&format!("{HOME}/.ssh/authorized_keys"), 0o600, only.into_bytes());
         add("etc/passwd", 0o644, format!("root:x:0:0:root:/{HOME}:/{HOME}/relay\n").into_bytes());
         add("etc/shells", 0o644, format!("/{HOME}/relay\n").into_bytes());
+        // It is in the guests' archive; nobody needs it here.
+        fs::remove_file(&host_file)?;
         Ok(Kit { client_key, host_key, archive: archive(nodes)? })
     }
 
@@ -108,6 +110,32 @@ fn public_half(words: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_appended_is_an_archive_of_its_own_that_only_its_owner_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, both) = (folder.path().join("image"), folder.path().join("both"));
+        let file = |name: &str, text: &[u8]| {
+            archive(BTreeMap::from([(name.to_owned(), Node::File { mode: 0o600, bytes: text.to_vec() })]))
+                .unwrap()
+        };
+        let first = file("init", b"abc");
+        // Whatever length the image has.
+        for more in 0..4 {
+            fs::write(&image, [&first[..], &b"\0\0\0"[..more.min(3)]].concat()).unwrap();
+            let kit = Kit {
+                client_key: PathBuf::new(),
+                host_key: String::new(),
+                archive: file("ssh/host_key", b"secret"),
+            };
+            kit.append(&image, &both).unwrap();
+            let bytes = fs::read(&both).unwrap();
+            let second = bytes.len() - kit.archive.len();
+            assert_eq!((second % 4, &bytes[second..]), (0, &kit.archive[..]));
+            assert!(bytes.starts_with(&first) && bytes[first.len()..second].iter().all(|byte| *byte == 0));
+            assert_eq!(fs::metadata(&both).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
 
     #[test]
     fn the_public_half_is_told_from_the_words_around_it() {
