@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{Channel, ErrorCode, Session};
@@ -29,7 +29,8 @@ pub(super) fn carry(
     log: &mut impl Write,
 ) -> Option<LinkFailure> {
     // The log helps people; that it cannot be written is no reason to lose a guest.
-    let mut note = |text: &str| drop(writeln!(log, "{text}"));
+    let started = Instant::now();
+    let mut note = |text: &str| drop(writeln!(log, "{:6} ms: {text}", started.elapsed().as_millis()));
     let mut wait = limits::SSH_ANSWER_FIRST;
     let mut open = loop {
         if ready([(socket, PollFlags::empty())], Duration::ZERO)[0] {
@@ -196,7 +197,6 @@ mod tests {
     use std::net::TcpListener;
     use std::path::Path;
     use std::process::{Command, Stdio};
-    use std::time::Instant;
 
     use super::*;
 
