@@ -5,6 +5,8 @@
 //! boots as soon as its image is there; while something is compiled, nothing boots, so that no
 //! guest is starved by a compiler. `run.json` is written after every cell.
 
+mod survey;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -36,15 +38,19 @@ use crate::model::{
     Abi, Cause, CellId, Judged, KernelName, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Transport,
     Verdict,
 };
-use crate::plan::files::{Project, Spec};
+use crate::plan::files::{Kernel, Patch, Project, Spec};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
+use crate::plan::recipe::Asked;
 use crate::plan::{KernelPlan, Plan};
 use crate::process::{Ctx, StopLevel};
 use crate::report::record::{
-    CellRecord, Durations, FindingRecord, HostRecord, KernelRecord, LegRecord, RunRecord, SCHEMA, State,
+    CellRecord, Durations, FindingRecord, HostRecord, KernelRecord, LegRecord, RecipeRecord, RunRecord,
+    SCHEMA, State, TreeRecord,
 };
 use crate::store::Store;
+
+pub use survey::{Looked, survey};
 
 /// What a run needs beside its plan.
 #[derive(Debug)]
@@ -69,6 +75,8 @@ pub struct Means<'a> {
 pub enum RunError {
     #[error("{0}")]
     Number(#[from] NumberError),
+    #[error("{kernel}: the spec and the tree contradict each other:\n  {what}")]
+    Contradiction { kernel: KernelName, what: String },
     #[error("the run cannot be written down: {0}")]
     Record(std::io::Error),
 }
@@ -93,7 +101,14 @@ struct Shared {
 }
 
 /// Runs a plan and returns the record, which is also in `run.json`.
-pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord, RunError> {
+///
+/// `looked` are the trees that were read for the plan: they are taken as they were then.
+pub async fn run(
+    ctx: &Ctx,
+    means: &Means<'_>,
+    plan: &Plan,
+    looked: &mut Looked,
+) -> Result<RunRecord, RunError> {
     let shared = Rc::new(Shared {
         ctx: ctx.clone(),
         out: means.out.to_owned(),
@@ -127,7 +142,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &Plan) -> Result<RunRecord,
         if ctx.stop.level() != StopLevel::Run {
             break;
         }
-        let ready = match prepare(&shop, part, plan).await {
+        let ready = match prepare(&shop, part, plan, looked.remove(&part.kernel.name)).await {
             Ok(ready) => ready,
             Err(error) => {
                 shared.close_all(|_| true, &Cause::NotRun { reason: error.to_string() });
@@ -227,10 +242,14 @@ async fn prepare<'a>(
     shop: &Workshop<'_>,
     part: &'a KernelPlan,
     plan: &Plan,
+    looked: Option<Pristine>,
 ) -> Result<Result<Prepared<'a>, Trouble>, RunError> {
-    let pristine = match source::pristine(shop, &part.kernel).await {
-        Ok(pristine) => pristine,
-        Err(trouble) => return Ok(Err(trouble)),
+    let pristine = match looked {
+        Some(pristine) => pristine,
+        None => match source::pristine(shop, &part.kernel).await {
+            Ok(pristine) => pristine,
+            Err(trouble) => return Ok(Err(trouble)),
+        },
     };
     let series = match series::apply(shop, part.kernel.name.as_str(), &pristine, &part.spec.patches).await {
         Ok(series) => series,
@@ -239,6 +258,7 @@ async fn prepare<'a>(
     let before = |path: &str| pristine.read(path);
     let after = |path: &str| series.read(&pristine, path);
     numbers::check(&part.kernel.name, &part.spec, &plan.abis, before, after)?;
+    survey::check(shop, part, &pristine, &series)?;
     Ok(Ok(Prepared { plan: part, pristine, series }))
 }
 
@@ -292,6 +312,16 @@ impl Shared {
         record.notes.extend(notes);
     }
 
+    /// Writes notes down that are not there yet.
+    fn note(&self, notes: impl Iterator<Item = String>) {
+        let mut record = self.record.borrow_mut();
+        for note in notes {
+            if !record.notes.contains(&note) {
+                record.notes.push(note);
+            }
+        }
+    }
+
     /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
     fn close_all(&self, which: impl Fn(&CellId) -> bool, cause: &Cause) {
         for id in self.order.iter().filter(|id| which(id)) {
@@ -305,6 +335,41 @@ impl Shared {
     fn is_open(&self, id: &CellId) -> bool {
         let judged = self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
         self.order.contains(id) && !judged && !self.sent.borrow().contains(id)
+    }
+}
+
+/// Why programs of an ABI cannot run on a kernel that is configured so.
+fn lost(config: &Configured, kernel: &Kernel, abi: Abi) -> Option<Cause> {
+    let lost = config.lost.get(&abi)?;
+    let hint = kernel.recipe.x32_hint().filter(|_| abi == Abi::Mx32);
+    let hint = hint.map(|hint| format!("\n    {hint}")).unwrap_or_default();
+    Some(Cause::NoKernelAbi { option: format!("{lost}{hint}") })
+}
+
+/// What is written down of a kernel before anything of it is built.
+fn kernel_record(ready: &Prepared<'_>) -> KernelRecord {
+    let KernelPlan { kernel, tree, spec, derived, .. } = ready.plan;
+    let state = ready.pristine.tree.as_deref();
+    KernelRecord {
+        kernel: kernel.name.clone(),
+        source: ready.pristine.id.to_string(),
+        tree: tree.as_ref().map(|path| TreeRecord {
+            path: path.display().to_string(),
+            commit: state.and_then(|state| state.commit.clone()),
+            dirty: state.and_then(|state| state.dirty.clone()),
+        }),
+        patches: spec.patches.iter().map(Patch::name).collect(),
+        numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
+        option: spec.option.as_ref().map(ToString::to_string),
+        selftest: spec.selftest.to_string(),
+        derived: derived.clone(),
+        recipe: RecipeRecord {
+            base_config: kernel.recipe.base.to_string(),
+            configs: kernel.recipe.asked.iter().map(Asked::name).collect(),
+            make: kernel.recipe.make.iter().map(ToString::to_string).collect(),
+            toolchain: kernel.recipe.toolchain.clone(),
+        },
+        legs: Vec::new(),
     }
 }
 
@@ -334,16 +399,8 @@ struct Boards {
 impl Conductor<'_> {
     /// Builds what the cells of one kernel need, and sends each off as soon as it can boot.
     async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
-        let KernelPlan { kernel, spec, legs, known } = ready.plan;
-        let record = KernelRecord {
-            kernel: kernel.name.clone(),
-            source: ready.pristine.id.to_string(),
-            patches: spec.patches.iter().map(|p| file_name(p)).collect(),
-            numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
-            option: spec.option.to_string(),
-            legs: Vec::new(),
-        };
-        self.shared.record.borrow_mut().kernels.push(record);
+        let KernelPlan { kernel, spec, legs, known, .. } = ready.plan;
+        self.shared.record.borrow_mut().kernels.push(kernel_record(ready));
         let mut bench = Bench::new(self.shop, kernel, ready.pristine.clone());
         let mut images: Option<BTreeMap<Abi, Image>> = None;
         for &leg in legs {
@@ -365,6 +422,11 @@ impl Conductor<'_> {
             self.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
             let config = format!("images/{}.{leg}.config", kernel.name);
             fs::write(self.means.out.join(&config), &built.config.text)?;
+            self.shared.note(
+                built.config.left_out.iter().map(|line| {
+                    format!("{}: left out, since this tree does not know it: {line}", kernel.name)
+                }),
+            );
             if let Some(record) = self.shared.record.borrow_mut().kernels.last_mut() {
                 let (key, image) = (built.key.to_string(), below(self.means.out, &vmlinux));
                 record.legs.push(LegRecord { leg, key, image, config });
@@ -374,8 +436,7 @@ impl Conductor<'_> {
                 if !self.shared.is_open(&id) {
                     continue;
                 }
-                if let Some(lost) = built.config.lost.get(&abi) {
-                    let cause = Cause::NoKernelAbi { option: lost.clone() };
+                if let Some(cause) = lost(&built.config, kernel, abi) {
                     self.shared.close(CellRecord::new(&id, Judged::without_run(cause)), Duration::ZERO);
                     continue;
                 }
@@ -391,10 +452,12 @@ impl Conductor<'_> {
                     tsc_khz: None,
                     ssh: None,
                 };
-                let trial = agenda(spec, Leg::ConfigOff, abi, image, self.plan.deadline).0;
+                let number = spec.number(abi).expect("a cell without a number is a miss of the plan");
+                let agenda = |leg| agenda(spec, leg, (abi, number), image, self.plan.deadline);
+                let trial = agenda(Leg::ConfigOff).0;
                 let boards = self.boards(&guest, trial).await;
                 (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
-                let (runs, mut expectation) = agenda(spec, leg, abi, image, self.plan.deadline);
+                let (runs, mut expectation) = agenda(leg);
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
                 let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
@@ -454,6 +517,14 @@ impl Conductor<'_> {
         let overlay = if leg == Leg::Unpatched { &none } else { &ready.series };
         let fragments = config::fragments(bench, &ready.plan.spec, leg, &ready.series)?;
         let configured: Configured = config::configure(bench, &what, overlay, &fragments).await?;
+        // What nobody could run need not be compiled.
+        let open: Vec<Abi> =
+            self.plan.abis.iter().copied().filter(|&abi| self.open(ready, leg, abi)).collect();
+        if let [abi] = open[..]
+            && let Some(cause) = lost(&configured, bench.kernel, abi)
+        {
+            return Err(cause.into());
+        }
         kernel::build(bench, &what, overlay, configured).await
     }
 
@@ -539,11 +610,10 @@ impl Conductor<'_> {
 fn agenda(
     spec: &Spec,
     leg: Leg,
-    abi: Abi,
+    (abi, number): (Abi, u32),
     image: &Image,
     deadline: Duration,
 ) -> (Vec<PlannedRun>, Expectation) {
-    let number = spec.number(abi);
     let probe = |role: Role, expect: &str| {
         let args =
             vec![PROBE.to_owned(), format!("door={abi}"), format!("nr={number}"), format!("expect={expect}")];
@@ -569,7 +639,7 @@ fn agenda(
         let program = file_name(Path::new(&args[0]));
         expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64 });
         let doors = match mode {
-            Mode::Traced => Abi::ALL.into_iter().map(|abi| abi.door(spec.number(abi))).collect(),
+            Mode::Traced => spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect(),
             Mode::Plain => Vec::new(),
         };
         runs.push(PlannedRun { mode, deadline, args, env: Vec::new(), doors });

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::boot::accel::AccelChoice;
 use harness::boot::qemu::Accel;
-use harness::model::{Abi, KernelName, Leg, Transport};
+use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
+use harness::plan::recipe::MakeVar;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build kernels with a syscall's series, run its selftest by every ABI, print the matrix
-    TestSyscall(TestSyscall),
+    TestSyscall(Box<TestSyscall>),
     /// Show what is needed on this machine and what of it is missing
     Doctor(Doctor),
     /// Run this project's own tests
@@ -86,9 +87,21 @@ pub struct TestSyscall {
     /// The syscall, by its name in the tables
     #[arg(value_name = "SYSCALL")]
     pub syscall: String,
-    /// Only this kernel (repeatable) [default: the newest that has a series for it]
-    #[arg(long, value_name = "NAME")]
-    pub kernel: Vec<KernelName>,
+    /// Whose kernel, and how it is built.
+    #[command(flatten)]
+    pub kernels: Kernels,
+    /// The series is these commits of the tree (BASE..HEAD), and BASE the kernel [default: it is applied]
+    #[arg(long, value_name = "BASE..HEAD", requires = "tree")]
+    pub range: Option<String>,
+    /// The series is in this folder of patches, or in this mbox [default: it is applied]
+    #[arg(long, value_name = "DIR|MBOX", conflicts_with = "range")]
+    pub patches: Option<PathBuf>,
+    /// The option that switches the syscall [default: what the spec file or the tree says]
+    #[arg(long, value_name = "CONFIG_X")]
+    pub option: Option<OptionName>,
+    /// Its tests, below tools/testing/selftests [default: what the spec file or the tree says]
+    #[arg(long, value_name = "DIR")]
+    pub selftest: Option<RelPath>,
     /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
     #[arg(long, value_name = "LEG")]
     pub leg: Vec<Leg>,
@@ -144,6 +157,33 @@ impl TransportChoice {
             TransportChoice::Both => vec![Transport::Serial, Transport::Ssh],
         }
     }
+}
+
+/// Which kernels, and how they are configured and compiled.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The kernel")]
+pub struct Kernels {
+    /// Only this kernel (repeatable) [default: the newest that has a series for it]
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Vec<KernelName>,
+    /// Your own kernel tree, as it is; it is never written to
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
+    pub tree: Option<PathBuf>,
+    /// A fragment merged into the configuration; ours give way to it (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// One line of such a fragment (repeatable)
+    #[arg(long, value_name = "CONFIG_X=y")]
+    pub config_item: Vec<String>,
+    /// What fragments are merged onto: defconfig, kvm_guest, or a whole .config [default: allnoconfig]
+    #[arg(long, value_name = "FILE|defconfig|kvm_guest")]
+    pub base_config: Option<PathBuf>,
+    /// A variable for the kernel's make, such as LLVM=1 or CC=clang-14 (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub make: Vec<MakeVar>,
+    /// Compile in this folder, a new one or one from an earlier run [default: in the cache]
+    #[arg(short = 'O', value_name = "DIR")]
+    pub build_folder: Option<PathBuf>,
 }
 
 /// How a result is printed.

@@ -10,6 +10,7 @@ mod cli;
 mod doctor;
 mod ktap;
 mod progress;
+mod recipe;
 mod say;
 mod scan_log;
 mod session;

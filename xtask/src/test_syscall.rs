@@ -5,19 +5,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use harness::boot::accel::{self, AccelChoice, Known};
-use harness::model::{Date, Verdict};
-use harness::plan::files::{Project, Source};
+use harness::build::Trouble;
+use harness::model::{Cause, Date, Verdict};
+use harness::plan::files::{Kernel, Project, Source};
 use harness::plan::host::{self, Host};
+use harness::plan::target::{self, Target};
 use harness::plan::tools::{self, Need, Tool};
 use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
 use harness::report::record::{RunRecord, State};
 use harness::report::text::{self, Paint};
-use harness::run::{self, Means, RunError};
+use harness::run::{self, Looked, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Color, Common, Exit, Format, TestSyscall, TransportChoice};
-use crate::{clean, doctor, progress, say, session, setup};
+use crate::{clean, doctor, progress, recipe, say, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
@@ -29,40 +31,48 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         if let Some(signal) = session::stopped(&ctx.stop) {
             return Ok(Exit::Interrupted(signal));
         }
-        let Some((host, plan)) = planned else { return Ok(Exit::Nothing) };
+        let Some(Ready { host, plan, mut looked }) = planned else { return Ok(Exit::Nothing) };
         if args.dry_run {
             return Ok(Exit::Passed);
         }
-        let sources = sources(&plan);
-        complain(&lacks(args, &host, &sources))?;
+        let kernels: Vec<&Kernel> = plan.kernels.iter().map(|part| &part.kernel).collect();
+        complain(&lacks(args, &host, &sources(&kernels)))?;
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let out = out_folder(args, &project)?;
         let _held = clean::hold(&out);
         let means =
             Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out: &out };
-        let record = match run::run(&ctx, &means, &plan).await {
+        let record = match run::run(&ctx, &means, &plan, &mut looked).await {
             Ok(record) => record,
             // The run could not be written down: that is not the user's mistake.
             Err(error @ RunError::Record(_)) => {
                 return Err(anyhow::Error::new(error).context(Exit::Incomplete));
             }
-            Err(error @ RunError::Number(_)) => return Err(error.into()),
+            Err(error @ (RunError::Number(_) | RunError::Contradiction { .. })) => return Err(error.into()),
         };
         print(&record, args)?;
         Ok(exit(&record, session::stopped(&ctx.stop)))
     })
 }
 
-/// Looks at the host, plans and says what will be done; installs what is missing if that was asked
-/// for, and plans again.
-async fn prepare(
-    args: &TestSyscall,
-    ctx: &Ctx,
-    store: &Store,
-    project: &Project,
-) -> Result<Option<(Host, Plan)>> {
+/// What a run begins with.
+struct Ready {
+    host: Host,
+    plan: Plan,
+    looked: Looked,
+}
+
+/// Looks at the host, and at the trees that nothing else says enough of; plans and says what will
+/// be done; installs what is missing if that was asked for.
+async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project) -> Result<Option<Ready>> {
     let selection = Selection {
-        kernels: args.kernel.clone(),
+        kernels: args.kernels.kernel.clone(),
+        tree: recipe::tree(&args.kernels)?,
+        range: args.range.clone(),
+        patches: args.patches.as_deref().map(std::path::absolute).transpose()?,
+        option: args.option.clone(),
+        selftest: args.selftest.clone(),
+        recipe: recipe::recipe(&args.kernels, ctx).await?,
         legs: args.leg.clone(),
         abis: args.abi.clone(),
         jobs: args.jobs,
@@ -71,8 +81,34 @@ async fn prepare(
         today: Some(today()),
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };
+    let mut targets = target::targets(project, &args.syscall, &selection)?;
     let mut host = host::look(ctx, store).await;
-    let mut plan = match plan::plan(project, &args.syscall, &selection, &host) {
+    // After a Ctrl-C nothing is installed.
+    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
+        let kernels: Vec<&Kernel> = targets.kernels.iter().map(|target| &target.kernel).collect();
+        let mut wanted = doctor::missing(&host, &sources(&kernels));
+        wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
+        if !wanted.is_empty() {
+            // On another thread, so that signals are heard meanwhile.
+            tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
+            host = host::look(ctx, store).await;
+        }
+    }
+    let mut looked = Looked::new();
+    if targets.kernels.iter().any(Target::needs_look) {
+        let kernels: Vec<&Kernel> = targets.kernels.iter().map(|target| &target.kernel).collect();
+        complain(&lacks(args, &host, &sources(&kernels)))?;
+        looked = match run::survey(ctx, store, &host, &mut targets).await {
+            Ok(looked) => looked,
+            // The signal is heard by who called.
+            Err(Trouble::Interrupted(_)) => return Ok(None),
+            Err(trouble @ Trouble::Cause(Cause::Harness { .. })) => {
+                return Err(anyhow::Error::new(trouble).context(Exit::Incomplete));
+            }
+            Err(trouble @ Trouble::Cause(_)) => return Err(trouble.into()),
+        };
+    }
+    let plan = match plan::plan(project, &targets, &selection, &host) {
         Ok(plan) => plan,
         Err(PlanError::Nothing(why)) => {
             say::aside(format_args!("nothing is selected: {why}"));
@@ -81,19 +117,7 @@ async fn prepare(
         Err(error) => return Err(error.into()),
     };
     announce(args, store, &host, &plan)?;
-    // After a Ctrl-C nothing is installed.
-    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
-        let mut wanted = doctor::missing(&host, &sources(&plan));
-        wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
-        if !wanted.is_empty() {
-            // On another thread, so that signals are heard meanwhile.
-            tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
-            host = host::look(ctx, store).await;
-            plan = plan::plan(project, &args.syscall, &selection, &host)?;
-            announce(args, store, &host, &plan)?;
-        }
-    }
-    Ok(Some((host, plan)))
+    Ok(Some(Ready { host, plan, looked }))
 }
 
 fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) -> Result<()> {
@@ -106,13 +130,13 @@ fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) -> Resu
     Ok(())
 }
 
-/// The packages that the plan's kernels come from.
-fn sources(plan: &Plan) -> Vec<Tool> {
-    let package = |source: &Source| match source {
+/// The packages that kernels come from.
+fn sources(kernels: &[&Kernel]) -> Vec<Tool> {
+    let package = |kernel: &&Kernel| match &kernel.source {
         Source::Debian(package) => Some(tools::debian_source(package.as_str())),
         Source::Tarball { .. } | Source::Directory(_) | Source::Git { .. } => None,
     };
-    plan.kernels.iter().filter_map(|part| package(&part.kernel.source)).collect()
+    kernels.iter().filter_map(package).collect()
 }
 
 /// What this machine lacks of what the run needs, and why it counts as absent.

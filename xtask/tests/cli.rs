@@ -93,8 +93,47 @@ fn a_selection_of_nothing_is_not_a_success() {
     let (_scratch, project) = copy();
     let folder = format!("{project}/kernels/linux-6.1/xyzzy");
     std::fs::remove_dir_all(folder).unwrap();
+    // Its tree may have the call already: it is asked.
+    let tree = format!("{project}/tree");
+    let tables = format!("{tree}/arch/x86/entry/syscalls");
+    std::fs::create_dir_all(&tables).unwrap();
+    std::fs::write(format!("{tree}/Kbuild"), "").unwrap();
+    std::fs::write(format!("{tables}/syscall_64.tbl"), "0\tcommon\tread\tsys_read\n").unwrap();
+    std::fs::write(format!("{tables}/syscall_32.tbl"), "3\ti386\tread\tsys_read\n").unwrap();
+    let kernel = format!("{project}/kernels/linux-6.1/kernel.yaml");
+    let text = format!("kernel: linux-6.1\nsource: {{ directory: {tree} }}\nconfigs: [base.config]\n");
+    std::fs::write(kernel, text).unwrap();
     let args = ["test-syscall", "xyzzy", "--project", &project, "--kernel", "linux-6.1"];
     xtask(&args).ends(4, &["nothing is selected", "linux-6.12 has one"]);
+}
+
+#[test]
+fn what_would_write_to_a_tree_or_spoil_a_build_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name).display().to_string();
+    for folder in ["tree/sub", "theirs", "other/obj"] {
+        std::fs::create_dir_all(path(folder)).unwrap();
+    }
+    for file in ["tree/Kbuild", "theirs/.config", "other/Kbuild"] {
+        std::fs::write(path(file), "").unwrap();
+    }
+    let tree = ["test-syscall", "xyzzy", "--tree", &path("tree")];
+    let with = |more: &[&str]| xtask(&[&tree[..], more].concat());
+    with(&["-O", &path("tree/sub/obj")]).ends(2, &["never written to"]);
+    with(&["-O", &path("theirs")]).ends(2, &["not from an earlier run", "name a new folder"]);
+    with(&["-O", &path("other/obj")]).ends(2, &["lies in a kernel tree"]);
+    with(&["--kernel", "linux-6.12"]).ends(2, &["--tree", "--kernel"]);
+    with(&["--make", "ARCH=i386"]).ends(2, &["ARCH is not to be set"]);
+    with(&["--make", "CC=no-such-compiler"]).ends(2, &["no-such-compiler"]);
+    with(&["--config-item", "X=y"]).ends(2, &["--config-item:1"]);
+    with(&["--config", &path("absent")]).ends(2, &["absent"]);
+    with(&["--range", "HEAD"]).ends(2, &["BASE..HEAD"]);
+    with(&["--range", "a..b"]).ends(2, &["no git repository"]);
+    with(&[]).ends(2, &["syscall_64.tbl"]);
+    xtask(&["test-syscall", "xyzzy", "--range", "a..b"]).ends(2, &["--tree"]);
+    xtask(&["test-syscall", "xyzzy", "--tree", &path("absent")]).ends(2, &["absent"]);
+    let left: Vec<_> = std::fs::read_dir(path("tree")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
 }
 
 #[test]

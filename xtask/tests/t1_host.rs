@@ -35,6 +35,7 @@ fn main() {
         ("code that does not build is named by file and line", build_error),
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", clean),
+        ("a user's own tree is built as it is, and nothing of it changes", users_tree),
     ]);
 }
 
@@ -442,4 +443,96 @@ fn clean() {
     }
     world.assert_passed(&world.run(&world.args("anew")));
     assert_sound(&world.cache);
+}
+
+/// The small kernel as a user has it, a git repository: the series applied and not committed, then
+/// committed, then in an mbox.
+fn users_tree() {
+    let world = World::new();
+    world.use_git();
+    let tree = world.root().join("source/mini");
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&tree).args(["-c", "user.name=x", "-c", "user.email=x@x"]).args(args);
+        let said = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(said.status.success(), "{args:?}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let run = |out: &str, more: &[&str]| {
+        let before = everything(&tree);
+        let mut args = world.args(out);
+        args.extend(["--tree".to_owned(), tree.display().to_string()]);
+        args.extend(
+            ["--option", "CONFIG_XYZZY_SYSCALL", "--selftest", "xyzzy"]
+                .iter()
+                .chain(more)
+                .map(|word| (*word).to_owned()),
+        );
+        let run = world.run(&args);
+        assert_eq!(everything(&tree), before, "the user's tree was written to: {run}");
+        run
+    };
+    let legs = |run: &Run| run.cells().iter().map(|cell| cell["leg"].clone()).collect::<Vec<_>>();
+    let kernel = |run: &Run| {
+        let record: Value = serde_json::from_str(&run.stdout).unwrap();
+        record["kernels"][0].clone()
+    };
+    let series = world.project().join("kernels").join(mini::KERNEL).join("xyzzy");
+    let patches = ["0001-call.patch", "0002-test.patch"].map(|name| series.join(name));
+    for patch in &patches {
+        git(&["apply", patch.to_str().unwrap()]);
+    }
+    // As a build in place leaves it.
+    std::fs::write(tree.join(".gitignore"), "*.o\n.config\n").unwrap();
+    std::fs::write(tree.join(".config"), "CONFIG_NOISE=y\n").unwrap();
+    std::fs::write(tree.join("lib/a.o"), "not an object").unwrap();
+    let dirty = run("dirty", &[]);
+    world.assert_passed(&dirty);
+    let of_tree = &kernel(&dirty)["tree"];
+    assert_eq!(of_tree["path"], tree.to_str().unwrap(), "{dirty}");
+    assert!(of_tree["dirty"].as_str().unwrap().contains("2 files changed"), "{dirty}");
+    assert!(dirty.stderr.contains("no series"), "{dirty}");
+    // An edit is laid over what is there: source, work tree and objects stay where they are.
+    let source = std::fs::read_to_string(tree.join("lib/b.c")).unwrap();
+    std::fs::write(tree.join("lib/b.c"), source.clone() + "int edited;\n").unwrap();
+    world.assert_passed(&run("edited", &[]));
+    for kind in ["source", "tree"] {
+        assert_eq!(World::names(&world.cache.join(kind)).len(), 1, "{kind}");
+    }
+    std::fs::write(tree.join("lib/b.c"), source).unwrap();
+    // Committed: the commits are the series, and there is a leg without them.
+    git(&["add", "arch", "kernel"]);
+    git(&["commit", "--quiet", "--message", "the call"]);
+    git(&["add", "tools"]);
+    git(&["commit", "--quiet", "--message", "its test"]);
+    let three = ["--leg", "patched", "--leg", "config-off", "--leg", "unpatched"];
+    let ranged = run("range", &[&["--range", "HEAD~2..HEAD"], &three[..]].concat());
+    assert_eq!(ranged.code, Some(0), "{ranged}");
+    assert_eq!((legs(&ranged).len(), &legs(&ranged)[8]), (9, &"unpatched".into()), "{ranged}");
+    assert_eq!(kernel(&ranged)["patches"], serde_json::json!(["0001-the-call.patch", "0002-its-test.patch"]));
+    // Mailed.
+    let mbox = world.root().join("series.mbox");
+    std::fs::write(&mbox, git(&["format-patch", "--stdout", "HEAD~2..HEAD"])).unwrap();
+    git(&["checkout", "--quiet", "--detach", "HEAD~2"]);
+    let mailed = run("mailed", &[&["--patches", mbox.to_str().unwrap()], &three[..]].concat());
+    assert_eq!((mailed.code, legs(&mailed).len()), (Some(0), 9), "{mailed}");
+    // Without it there is no such call.
+    assert_says(&run("without", &[]), 2, &["have no xyzzy", tree.to_str().unwrap()]);
+}
+
+/// Name, mode, size, times and content of all that is in a folder.
+fn everything(folder: &Path) -> Vec<(PathBuf, u32, SystemTime, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(path) = todo.pop() {
+        let meta = std::fs::symlink_metadata(&path).unwrap();
+        let content = if meta.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+        if meta.is_dir() {
+            todo.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        let mode = std::os::unix::fs::MetadataExt::mode(&meta);
+        found.push((path, mode, meta.modified().unwrap(), content));
+    }
+    found.sort();
+    found
 }

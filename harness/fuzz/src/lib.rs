@@ -20,7 +20,7 @@ use harness::judge::ktap::{self, Limits, Report};
 use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
 use harness::judge::watch::{Deadlines, Event, Watch};
 use harness::model::{Abi, Door, GuestMessage, Leg, Mode, Plan, PlannedRun, Verdict};
-use harness::plan::files::Project;
+use harness::plan::files::{Patch, Project};
 use harness::plan::mail::{is_man_page, order_folder, read_mbox};
 use harness::plan::tables::{Generic, Tables};
 
@@ -405,10 +405,14 @@ fn kernel_holds(root: &Path, kernel: &harness::plan::files::Kernel) {
 
 fn spec_holds(root: &Path, spec: &harness::plan::files::Spec) {
     assert!(!spec.patches.is_empty());
-    for patch in spec.patches.iter().chain(&spec.man_page) {
+    let files = spec.patches.iter().filter_map(|patch| match patch {
+        Patch::File(path) => Some(path),
+        Patch::Text { .. } => None,
+    });
+    for patch in files.chain(&spec.man_page) {
         assert_eq!(patch.parent(), Some(root.join("kernels/linux-6.12/xyzzy").as_path()));
     }
-    assert!(Abi::ALL.iter().all(|abi| (1..=0xffff).contains(&spec.number(*abi))));
+    assert!(Abi::ALL.iter().all(|abi| spec.number(*abi).is_some_and(|n| (1..=0xffff).contains(&n))));
     assert!(!Path::new(spec.selftest.as_str()).is_absolute());
 }
 

@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_command_line_of_a_cell() {
-        let expected = "-name linux-6.12.patched.m64 -machine microvm -accel tcg -cpu max -smp 1 -m 256 -display none \
+        let expected = "-name linux-6.12.patched.m64 -machine microvm -accel tcg -cpu max -smp 1 -m 512 -display none \
             -kernel /c/vmlinux -initrd /c/initramfs \
             -append console=ttyS0 panic=-1 watchdog_thresh=5 sysctl.kernel.hung_task_timeout_secs=20 printk.devkmsg=on console_msg_format=syslog tsc_early_khz=2100000 tsc=reliable syscall.x32=y \
             -chardev socket,id=console,fd=3 -serial chardev:console -chardev socket,id=qmp,fd=5 -mon chardev=qmp,mode=control \

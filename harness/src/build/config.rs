@@ -1,20 +1,23 @@
 //! Configuring: fragments onto allnoconfig, and proof that Kconfig kept every line of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::kconfig::{self, FinalConfig, Fragment, Symbol, Value};
-use super::kernel::{Bench, MAKE_VARS, make};
-use super::{StageTimer, Trouble, build_failed, cached};
+use super::kconfig::depends::Reason;
+use super::kconfig::{self, FinalConfig, Fragment, ParseError, Symbol, Value};
+use super::kernel::{Bench, make, toolchain};
+use super::series::Overlay;
+use super::tree::WorkTree;
+use super::{StageTimer, Trouble, Workshop, build_failed, cached};
 use crate::limits;
 use crate::model::{Abi, Cause, Leg, Stage};
-use crate::plan::files::{Spec, read_fragment};
+use crate::plan::files::{Kernel, Spec, read_fragment};
+use crate::plan::recipe::{BaseConfig, Recipe};
 use crate::process::ProcessError;
 use crate::store::KeyBuilder;
-
-use super::series::Overlay;
 
 /// A `.config` that holds all that was asked for.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct Configured {
     /// The ABIs whose option Kconfig dropped, and its words: their column is missed, and the
     /// others can still be run.
     pub lost: BTreeMap<Abi, String>,
+    /// Lines of our own fragments whose symbol a user's tree does not define, in words.
+    pub left_out: Vec<String>,
 }
 
 impl Configured {
@@ -36,7 +41,8 @@ impl Configured {
     }
 }
 
-/// The fragments of a leg: the kernel's, the selftest's own `config`, and the leg's switch.
+/// The fragments of a leg: the kernel's, the user's, the selftest's own `config`, and the leg's
+/// switch.
 pub fn fragments(
     bench: &Bench<'_>,
     spec: &Spec,
@@ -44,19 +50,19 @@ pub fn fragments(
     series: &Overlay,
 ) -> Result<Vec<Fragment>, Trouble> {
     let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-    let mut fragments = Vec::new();
-    for path in &bench.kernel.fragments {
-        let text = read_fragment(path).map_err(|error| dropped(error.to_string()))?;
-        let name = format!("configs/{}", path.file_name().unwrap_or_default().to_string_lossy());
-        fragments.push(Fragment::parse(&name, &text).map_err(|error| dropped(error.to_string()))?);
+    let option = spec.option.as_ref().map(|option| Symbol::new(option.symbol())).transpose();
+    let option = option.map_err(|error| dropped(error.to_string()))?;
+    let mut fragments = base(bench)?;
+    if let (Leg::ConfigOff, Some(option)) = (leg, &option) {
+        // Of a call that every kernel has: ours ask for it, since some test needs it.
+        fragments.iter_mut().for_each(|fragment| _ = fragment.remove(option));
     }
-    let option = Symbol::new(spec.option.symbol()).map_err(|error| dropped(error.to_string()))?;
     // The same in every leg: a control differs from the patched kernel in the option alone.
     let own = format!("tools/testing/selftests/{}/config", spec.selftest);
     if let Some(text) = series.read(&bench.pristine, &own) {
         let mut fragment = Fragment::parse(&own, &text).map_err(|error| dropped(error.to_string()))?;
-        if leg != Leg::Patched {
-            fragment.remove(&option);
+        if let (true, Some(option)) = (leg != Leg::Patched, &option) {
+            fragment.remove(option);
         }
         if leg == Leg::Unpatched {
             for symbol in defined_by(bench, series) {
@@ -72,10 +78,32 @@ pub fn fragments(
         Leg::ConfigOff => Some(Value::No),
         Leg::Unpatched => None,
     };
-    if let Some(value) = switch {
+    if let (Some(value), Some(option)) = (switch, option) {
         fragments.push(Fragment::made(&format!("the leg {leg}"), [(option, value)]));
     }
     Ok(fragments)
+}
+
+/// What every leg of a kernel asks for: our own fragments, and the user's, before which ours give way.
+pub fn base(bench: &Bench<'_>) -> Result<Vec<Fragment>, Trouble> {
+    let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
+    let mut ours = Vec::new();
+    for path in &bench.kernel.fragments {
+        let text = read_fragment(path).map_err(|error| dropped(error.to_string()))?;
+        let name = format!("configs/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        ours.push(Fragment::parse(&name, &text).map_err(|error| dropped(error.to_string()))?);
+    }
+    let users = asked(&bench.kernel.recipe).map_err(|error| dropped(error.to_string()))?;
+    for entry in users.iter().flat_map(|fragment| &fragment.entries) {
+        ours.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
+    }
+    ours.extend(users);
+    Ok(ours)
+}
+
+/// The user's own fragments.
+pub fn asked(recipe: &Recipe) -> Result<Vec<Fragment>, ParseError> {
+    recipe.asked.iter().map(|asked| Fragment::parse(&asked.name(), asked.text())).collect()
 }
 
 /// The symbols that only the series defines.
@@ -105,24 +133,42 @@ pub async fn configure(
     overlay: &Overlay,
     fragments: &[Fragment],
 ) -> Result<Configured, Trouble> {
-    let shop = bench.shop;
+    let (shop, kernel) = (bench.shop, bench.kernel);
+    let recipe = &kernel.recipe;
     let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
     let merged = kconfig::merge(fragments).map_err(|error| dropped(error.to_string()))?;
     let requested = merged.render();
-    let key = KeyBuilder::new("config")
+    let (compiler, vars) = toolchain(shop, recipe);
+    let mut key = KeyBuilder::new("config")
         .input("source", bench.pristine.id.as_str())
         .input("series", overlay.identity())
         .input("requested", &requested)
-        .input("compiler", &shop.compiler)
-        .input("make variables", MAKE_VARS.join(" "))
-        .finish();
+        .input("compiler", compiler)
+        .input("make variables", vars);
+    match &recipe.base {
+        BaseConfig::AllNo => {}
+        BaseConfig::Defconfig | BaseConfig::KvmGuest => key = key.input("base", recipe.base.to_string()),
+        BaseConfig::File { text, .. } => key = key.input("base", text),
+    }
+    if kernel.is_users {
+        // What is left out there is an error elsewhere.
+        key = key.input("unknown symbols", "left out");
+    }
+    let key = key.finish();
     let read = |path: PathBuf| -> Result<Configured, Trouble> {
         let text = fs::read_to_string(path.join("config"))?;
-        let lost = fs::read(path.join("lost"))?;
-        let lost = serde_json::from_slice(&lost).map_err(std::io::Error::from)?;
-        Ok(Configured { text, requested: requested.clone(), lost })
+        let list = |name: &str| Ok::<_, Trouble>(fs::read(path.join(name))?);
+        let lost = serde_json::from_slice(&list("lost")?).map_err(std::io::Error::from)?;
+        let left_out = match path.join("left-out").exists() {
+            true => serde_json::from_slice(&list("left-out")?).map_err(std::io::Error::from)?,
+            false => Vec::new(),
+        };
+        Ok(Configured { text, requested: requested.clone(), lost, left_out })
     };
-    let find = || shop.store.find(shop.ctx, "config", &key);
+    let find = || match recipe.build_folder {
+        None => shop.store.find(shop.ctx, "config", &key),
+        Some(_) => Ok(None),
+    };
     if let Some(entry) = find()? {
         cached(&shop.ctx.events, Stage::Configure, what);
         return read(entry.path);
@@ -135,28 +181,22 @@ pub async fn configure(
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Configure, what);
     let scratch = shop.store.scratch("config-")?;
-    let request = scratch.path().join("requested");
-    fs::write(&request, &requested)?;
     let log = shop.log(&format!("{what}.configure"));
-    let mut allconfig = std::ffi::OsString::from("KCONFIG_ALLCONFIG=");
-    allconfig.push(&request);
-    let mut command = make(shop, tree).arg(allconfig).arg("allnoconfig");
-    command = command.deadline(limits::CONFIGURE_DEADLINE);
     let unfinished = tree.begin()?;
-    let output = command.output(shop.ctx).await;
+    let output = run_kconfig(shop, recipe, tree, &requested, scratch.path()).await;
     if matches!(output, Ok(_) | Err(ProcessError::Failed { .. })) {
         unfinished.done()?;
     }
     timer.end(output.is_ok());
-    let output = match output {
-        Ok(output) => output,
+    let said = match output {
+        Ok(said) => said,
         Err(ProcessError::Failed { status, stderr, .. }) => {
             fs::write(&log, &stderr)?;
             return Err(build_failed("the configuration", &status, &stderr, &log).into());
         }
         Err(other) => return Err(other.into()),
     };
-    fs::write(&log, [output.stdout, output.stderr.into_bytes()].concat())?;
+    fs::write(&log, said)?;
     let text = fs::read_to_string(tree.obj.join(".config"))?;
     let config = FinalConfig::parse(&text).map_err(|error| dropped(error.to_string()))?;
     let mut wrong = kconfig::check(&merged, &config);
@@ -164,6 +204,10 @@ pub async fn configure(
         let read = |path: &str| overlay.read(&bench.pristine, path);
         kconfig::Tree::read(&kconfig::Tree::X86, read).explain_all(&mut wrong, &config);
     }
+    let left_out: Vec<String> = match kernel.is_users {
+        true => wrong.extract_if(.., |dropped| is_unknown(kernel, dropped)).map(|d| request(&d)).collect(),
+        false => Vec::new(),
+    };
     let mut lost = BTreeMap::new();
     for abi in Abi::ALL {
         let of_abi = |dropped: &kconfig::Dropped| Some(dropped.symbol.as_str()) == abi.kernel_option();
@@ -177,7 +221,65 @@ pub async fn configure(
     }
     let made = shop.store.scratch("config-")?;
     fs::write(made.path().join("lost"), serde_json::to_vec(&lost).map_err(std::io::Error::from)?)?;
+    if !left_out.is_empty() {
+        let list = serde_json::to_vec(&left_out).map_err(std::io::Error::from)?;
+        fs::write(made.path().join("left-out"), list)?;
+    }
     fs::write(made.path().join("config"), &text)?;
     let entry = shop.store.publish("config", &key, made)?;
     read(entry.path)
+}
+
+/// Makes the work tree's `.config`, and returns what was said on the way.
+async fn run_kconfig(
+    shop: &Workshop<'_>,
+    recipe: &Recipe,
+    tree: &WorkTree,
+    requested: &str,
+    scratch: &Path,
+) -> Result<Vec<u8>, ProcessError> {
+    let io = |source| ProcessError::Io { argv: "make".to_owned(), source };
+    let mut said = Vec::new();
+    let mut run = async |args: &[OsString]| {
+        let command = make(shop, recipe, tree).args(args).deadline(limits::CONFIGURE_DEADLINE);
+        let output = command.output(shop.ctx).await?;
+        said.extend(output.stdout);
+        said.extend(output.stderr.into_bytes());
+        Ok::<_, ProcessError>(())
+    };
+    let config = tree.obj.join(".config");
+    match &recipe.base {
+        BaseConfig::AllNo => {
+            let request = scratch.join("requested");
+            fs::write(&request, requested).map_err(io)?;
+            let mut allconfig = OsString::from("KCONFIG_ALLCONFIG=");
+            allconfig.push(&request);
+            run(&[allconfig, "allnoconfig".into()]).await?;
+            return Ok(said);
+        }
+        BaseConfig::Defconfig => run(&["defconfig".into()]).await?,
+        BaseConfig::KvmGuest => {
+            // One after the other: with two such goals make runs itself for each.
+            run(&["defconfig".into()]).await?;
+            run(&["kvm_guest.config".into()]).await?;
+        }
+        BaseConfig::File { text, .. } => fs::write(&config, text).map_err(io)?,
+    }
+    // Of two lines for one symbol, Kconfig takes the last.
+    let base = fs::read_to_string(&config).map_err(io)?;
+    fs::write(&config, format!("{base}\n{requested}")).map_err(io)?;
+    run(&["olddefconfig".into()]).await?;
+    Ok(said)
+}
+
+/// A line of a fragment, with its place.
+fn request(dropped: &kconfig::Dropped) -> String {
+    format!("{}: {}={}", dropped.origin, dropped.symbol, dropped.wanted)
+}
+
+/// Whether a line of ours asks for what this tree does not define at all.
+fn is_unknown(kernel: &Kernel, dropped: &kconfig::Dropped) -> bool {
+    let ours = kernel.fragments.iter().filter_map(|path| path.file_name()?.to_str());
+    let ours = ours.map(|name| format!("configs/{name}")).any(|name| name == dropped.origin.fragment);
+    ours && matches!(dropped.reason, Some(Reason::NoSuchSymbol { incomplete: false, .. }))
 }

@@ -15,6 +15,7 @@ use super::{StageTimer, Trouble, Workshop, build_failed, cached};
 use crate::limits;
 use crate::model::{Progress, RunEvent, Stage};
 use crate::plan::files::Kernel;
+use crate::plan::recipe::{MakeVar, Recipe};
 use crate::process::{Cmd, Stream, describe};
 use crate::store::{Hash, Key, KeyBuilder};
 
@@ -63,16 +64,29 @@ impl<'a> Bench<'a> {
 }
 
 /// A `make` in the work tree's build folder.
-pub(super) fn make(shop: &Workshop<'_>, tree: &WorkTree) -> Cmd {
+pub(super) fn make(shop: &Workshop<'_>, recipe: &Recipe, tree: &WorkTree) -> Cmd {
     let mut obj = OsString::from("O=");
     obj.push(&tree.obj);
     let mut command = Cmd::new("make").arg("-C").arg(&tree.src).arg(obj).args(MAKE_VARS);
+    command = command.args(recipe.make.iter().map(MakeVar::as_str));
     command = command.arg(format!("-j{}", shop.make_jobs));
-    if shop.ccache {
+    let cc = recipe.cc();
+    if shop.ccache && !cc.contains("ccache") {
         // Depend mode asks the compiler for the headers it read and does not preprocess twice.
-        command = command.arg("CC=ccache gcc").env("CCACHE_DEPEND", "1");
+        command = command.arg(format!("CC=ccache {cc}")).env("CCACHE_DEPEND", "1");
     }
     command
+}
+
+/// What make is told and what it compiles with, for the keys of what it makes.
+pub(super) fn toolchain(shop: &Workshop<'_>, recipe: &Recipe) -> (String, String) {
+    let vars: Vec<&str> = MAKE_VARS.into_iter().chain(recipe.make.iter().map(MakeVar::as_str)).collect();
+    let compiler = match &recipe.toolchain {
+        // What --make does not choose is the default one's.
+        Some(chosen) => format!("{chosen}\n{}", shop.compiler),
+        None => shop.compiler.clone(),
+    };
+    (compiler, vars.join(" "))
 }
 
 /// A kernel that can be booted.
@@ -95,13 +109,19 @@ pub async fn build(
     overlay: &Overlay,
     config: Configured,
 ) -> Result<BuiltKernel, Trouble> {
-    let shop = bench.shop;
+    let (shop, recipe) = (bench.shop, &bench.kernel.recipe);
+    let (compiler, vars) = toolchain(shop, recipe);
+    // Who names a build folder wants to find the build in it.
+    let find = |key: &Key| match recipe.build_folder {
+        None => shop.store.find(shop.ctx, "kernel", key),
+        Some(_) => Ok(None),
+    };
     let key = KeyBuilder::new("kernel")
         .input("source", bench.pristine.id.as_str())
         .input("series", overlay.identity())
         .input("config", &config.text)
-        .input("compiler", &shop.compiler)
-        .input("make variables", MAKE_VARS.join(" "))
+        .input("compiler", compiler)
+        .input("make variables", vars)
         .finish();
     let built = |path: PathBuf, key: Key, config: Configured| BuiltKernel {
         key,
@@ -109,14 +129,14 @@ pub async fn build(
         symbols: path.join("System.map"),
         config,
     };
-    if let Some(entry) = shop.store.find(shop.ctx, "kernel", &key)? {
+    if let Some(entry) = find(&key)? {
         cached(&shop.ctx.events, Stage::Compile, what);
         return Ok(built(entry.path, key, config));
     }
     let name = bench.kernel.name.clone();
     let tree = bench.tree(overlay).await?;
     // Whoever held the work tree may have built the very same.
-    if let Some(entry) = shop.store.find(shop.ctx, "kernel", &key)? {
+    if let Some(entry) = find(&key)? {
         cached(&shop.ctx.events, Stage::Compile, what);
         return Ok(built(entry.path, key, config));
     }
@@ -128,7 +148,7 @@ pub async fn build(
     let count_fact = Hash::of(format!("objects:{name}").as_bytes());
     let total = shop.store.fact(&count_fact).and_then(|text| text.parse().ok());
     let mut counter = Counter::new(shop, what, total, fs::File::create(&log)?);
-    let command = make(shop, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+    let command = make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
     let unfinished = tree.begin()?;
     let status = command.stream(shop.ctx, |stream, bytes| counter.take(stream, bytes)).await;
     if status.is_ok() {

@@ -12,6 +12,7 @@ pub mod kconfig;
 pub mod kernel;
 pub mod selftest;
 pub mod series;
+pub mod snapshot;
 pub mod source;
 pub mod ssh;
 pub mod tree;

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::model::{Abi, Cause, Stage};
 use crate::plan::files::{Project, Spec};
 use crate::plan::host::first_error;
+use crate::plan::recipe::Recipe;
 use crate::process::{Cmd, ProcessError};
 use crate::store::{Key, KeyBuilder};
 
@@ -93,13 +94,14 @@ pub async fn build(
     if let Some(programs) = find()? {
         return Ok(programs);
     }
+    let recipe = &bench.kernel.recipe;
     let tree = bench.tree(series).await?;
     if let Some(programs) = find()? {
         return Ok(programs);
     }
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
-    let made = make_programs(shop, tree, spec, abi).await;
+    let made = make_programs(shop, recipe, tree, spec, abi).await;
     timer.end(made.is_ok());
     let (folder, names) = made?;
     let entry = shop.store.publish("selftest", &key, folder)?;
@@ -112,6 +114,7 @@ const LINKED: [&str; 2] = [" -static", ""];
 /// Makes a folder with `root/test/PROGRAM`, the libraries, and the list of programs.
 async fn make_programs(
     shop: &Workshop<'_>,
+    recipe: &Recipe,
     tree: &WorkTree,
     spec: &Spec,
     abi: Abi,
@@ -121,7 +124,7 @@ async fn make_programs(
         let detail = format!("the patched tree has no tools/testing/selftests/{}/Makefile", spec.selftest);
         return Err(Cause::Source { detail }.into());
     }
-    let headers = make(shop, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
+    let headers = make(shop, recipe, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
     let log = shop.log(&format!("selftest.{}.{abi}", spec.syscall));
     let died = |status: &str, stderr: &str| -> Option<Trouble> {
         let words = compiler_death(status, stderr)?;

@@ -9,15 +9,18 @@ pub mod inspect;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 
 use super::source::Pristine;
 use super::{StageTimer, Trouble, Workshop};
 use crate::broken::broken;
+use crate::limits;
 use crate::model::{Cause, Stage};
-use crate::plan::files::read_patch;
+use crate::plan::derive::TreeFiles;
+use crate::plan::files::Patch;
+use crate::plan::tree::TreeFolder;
 use crate::process::{Cmd, ProcessError};
 use crate::store::Hash;
 use inspect::Inspected;
@@ -36,6 +39,16 @@ pub enum Content {
     Deleted,
 }
 
+impl Content {
+    /// The text of a file that is there.
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Content::File { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Content::Deleted => None,
+        }
+    }
+}
+
 /// A series as its effect on a pristine tree.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
@@ -50,8 +63,7 @@ impl Overlay {
         Overlay::default()
     }
 
-    /// A series with this effect, for tests of what stands on it.
-    #[cfg(test)]
+    /// Files that are other than a tree's, whatever made them so.
     pub(super) fn of(files: impl IntoIterator<Item = (String, Content)>) -> Overlay {
         Overlay { files: files.into_iter().collect(), patches: Vec::new() }
     }
@@ -69,8 +81,7 @@ impl Overlay {
     /// Reads a text file of the patched tree.
     pub fn read(&self, pristine: &Pristine, path: &str) -> Option<String> {
         match self.files.get(path) {
-            Some(Content::File { bytes, .. }) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            Some(Content::Deleted) => None,
+            Some(content) => content.text(),
             None => pristine.read(path),
         }
     }
@@ -81,12 +92,51 @@ impl Overlay {
     }
 }
 
+/// A tree with a series laid over it, for who only reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Patched<'a> {
+    /// The tree.
+    pub pristine: &'a Pristine,
+    /// The series.
+    pub series: &'a Overlay,
+}
+
+impl TreeFiles for Patched<'_> {
+    fn read(&self, path: &str) -> Option<String> {
+        let size = |content: &Content| match content {
+            Content::File { bytes, .. } => bytes.len() as u64,
+            Content::Deleted => 0,
+        };
+        match self.series.get(path).or_else(|| self.pristine.edits.get(path)) {
+            Some(content) if size(content) > limits::TREE_FILE_BYTES => None,
+            Some(content) => content.text(),
+            None => TreeFolder::new(self.pristine.path.clone()).read(path),
+        }
+    }
+
+    fn files(&self, folder: &str, depth: usize) -> Vec<String> {
+        let base = TreeFolder::new(self.pristine.path.clone()).files(folder, depth);
+        let mut found: BTreeSet<String> = base.into_iter().collect();
+        for (path, content) in self.pristine.edits.files().chain(self.series.files()) {
+            let below = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+            if below.is_none_or(|rest| rest.matches('/').count() > depth) {
+                continue;
+            }
+            match content {
+                Content::File { .. } => found.insert(path.to_owned()),
+                Content::Deleted => found.remove(path),
+            };
+        }
+        found.into_iter().collect()
+    }
+}
+
 /// Applies `patches` to the pristine tree of the kernel `what`.
 pub async fn apply(
     shop: &Workshop<'_>,
     what: &str,
     pristine: &Pristine,
-    patches: &[PathBuf],
+    patches: &[Patch],
 ) -> Result<Overlay, Trouble> {
     let timer = StageTimer::start(&shop.ctx.events, Stage::Patch, what);
     let applied = apply_in_order(shop, pristine, patches).await;
@@ -97,19 +147,18 @@ pub async fn apply(
 async fn apply_in_order(
     shop: &Workshop<'_>,
     pristine: &Pristine,
-    patches: &[PathBuf],
+    patches: &[Patch],
 ) -> Result<Overlay, Trouble> {
     let scratch = shop.store.scratch("series-")?;
     let tree = scratch.path().join("tree");
     fs::create_dir(&tree)?;
     let mut touched: BTreeSet<String> = BTreeSet::new();
     let mut hashes = Vec::new();
-    for (index, path) in patches.iter().enumerate() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let label = format!("patch {}/{} ({name})", index + 1, patches.len());
+    for (index, patch) in patches.iter().enumerate() {
+        let label = format!("patch {}/{} ({})", index + 1, patches.len(), patch.name());
         let failed =
             |detail: String| Trouble::from(Cause::PatchFailed { detail: format!("{label}: {detail}") });
-        let text = read_patch(path).map_err(|error| failed(error.to_string()))?;
+        let text = patch.read().map_err(|error| failed(error.to_string()))?;
         let inspected = inspect::inspect(&text).map_err(|error| failed(error.to_string()))?;
         hashes.push(Hash::of(text.as_bytes()));
         for file in inspected.paths() {
@@ -148,6 +197,15 @@ async fn apply_in_order(
 fn copy_in(pristine: &Pristine, tree: &Path, file: &str) -> Result<(), Trouble> {
     let refuse = |detail: String| Err(Cause::PatchFailed { detail }.into());
     let (from, to) = (pristine.path.join(file), tree.join(file));
+    if let Some(edited) = pristine.edits.get(file) {
+        let Content::File { bytes, executable } = edited else { return Ok(()) };
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&to, bytes)?;
+        let mode = if *executable { 0o755 } else { 0o644 };
+        return Ok(fs::set_permissions(&to, std::fs::Permissions::from_mode(mode))?);
+    }
     // A link in the tree may lead anywhere. git would refuse to go through one, but the copies that
     // it is given have none.
     let folders = Path::new(file).ancestors().skip(1);

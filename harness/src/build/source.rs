@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
 use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
 
+use super::series::Overlay;
+use super::snapshot;
 use super::{StageTimer, Trouble, Workshop, cached, check_disk};
 use crate::broken::broken;
 use crate::limits;
@@ -28,8 +31,23 @@ use crate::store::Hash;
 pub struct Pristine {
     /// What it is, by content: the hash of the archive, the folder or the commit.
     pub id: Hash,
-    /// Where it lies.
+    /// Where it lies; of a user's tree, what it was when the work tree was made.
     pub path: PathBuf,
+    /// What `path` is, by content.
+    pub(super) base: Hash,
+    /// In what a user's tree differs from that by now.
+    pub(super) edits: Arc<Overlay>,
+    /// What is known of a user's tree.
+    pub tree: Option<Arc<TreeState>>,
+}
+
+/// What is known of a user's tree beside its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeState {
+    /// The commit that is checked out; none where there is no git.
+    pub commit: Option<String>,
+    /// In what it differs from that commit, in words; none if in nothing.
+    pub dirty: Option<String>,
 }
 
 /// Finds or makes the pristine tree of a kernel.
@@ -51,7 +69,7 @@ pub async fn pristine(shop: &Workshop<'_>, kernel: &Kernel) -> Result<Pristine, 
             let id = archive_id(shop, path, Some(sha256)).map_err(wrong)?;
             unpack(shop, kernel, id, path).await
         }
-        Source::Directory(path) => copy_folder(shop, kernel, path).await,
+        Source::Directory(path) => snapshot::snapshot(shop, kernel, path).await,
         Source::Git { repository, revision } => from_git(shop, kernel, repository, revision).await,
     }
 }
@@ -186,43 +204,16 @@ async fn extract_bounded(
     Ok(())
 }
 
-async fn copy_folder(shop: &Workshop<'_>, kernel: &Kernel, from: &Path) -> Result<Pristine, Trouble> {
-    let wrong = |detail: String| Trouble::from(Cause::Source { detail });
-    if !from.join("Kbuild").is_file() {
-        return Err(wrong(format!("{} is not a kernel tree: it has no Kbuild", from.display())));
-    }
-    let built = [".config", "include/config", "arch/x86/include/generated"];
-    if let Some(trace) = built.iter().find(|trace| from.join(trace).exists()) {
-        let detail = format!(
-            "{} was built in place (it has {trace}): make in another folder would refuse it; `make mrproper` there, or name a clean copy",
-            from.display()
-        );
-        return Err(wrong(detail));
-    }
-    // Names, sizes and times tell a tree that did not change; its content need not be read.
-    let id = Hash::of(format!("{}:{}", from.display(), TreeFacts::read(from).await?.digest()).as_bytes());
-    let copy = async |into: &Path| -> Result<(), Trouble> {
-        // `.git` is left out: nothing below may find a repository that is not its own.
-        Cmd::new("tar")
-            .args(["--create", "--exclude=./.git", "--file"])
-            .arg(into.with_extension("tar"))
-            .arg("--directory")
-            .arg(from)
-            .arg(".")
-            .deadline(limits::UNPACK_DEADLINE)
-            .output(shop.ctx)
-            .await?;
-        extract_plain(shop, &into.with_extension("tar"), into).await
-    };
-    make_tree(shop, kernel, id, copy).await
-}
-
 async fn from_git(
     shop: &Workshop<'_>,
     kernel: &Kernel,
     repository: &str,
     revision: &str,
 ) -> Result<Pristine, Trouble> {
+    let here = Path::new(repository);
+    if here.is_absolute() && here.join(".git").exists() {
+        return snapshot::commit(shop, kernel, here, revision).await;
+    }
     let wrong = |detail: String| Trouble::from(Cause::Source { detail });
     let mirror = shop.store.place("git", Hash::of(repository.as_bytes()).as_str());
     let _lock = shop.store.lock(shop.ctx, &format!("git-{}", Hash::of(repository.as_bytes()))).await?;
@@ -273,7 +264,7 @@ fn forget_locks(mirror: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn extract_plain(shop: &Workshop<'_>, archive: &Path, into: &Path) -> Result<(), Trouble> {
+pub(super) async fn extract_plain(shop: &Workshop<'_>, archive: &Path, into: &Path) -> Result<(), Trouble> {
     let tar = Cmd::new("tar").args(["--extract", "--no-same-owner", "--file"]).arg(archive);
     tar.arg("--directory").arg(into).deadline(limits::UNPACK_DEADLINE).output(shop.ctx).await?;
     fs::remove_file(archive)?;
@@ -281,7 +272,7 @@ async fn extract_plain(shop: &Workshop<'_>, archive: &Path, into: &Path) -> Resu
 }
 
 /// Finds the tree in the cache, or fills a new one and publishes it by one rename.
-async fn make_tree(
+pub(super) async fn make_tree(
     shop: &Workshop<'_>,
     kernel: &Kernel,
     id: Hash,
@@ -289,7 +280,7 @@ async fn make_tree(
 ) -> Result<Pristine, Trouble> {
     let what = kernel.name.to_string();
     let place = shop.store.place("source", id.as_str());
-    let pristine = Pristine { id, path: place.join("tree") };
+    let pristine = Pristine::new(id, place.join("tree"));
     if place.join("digest").is_file() {
         shop.store.used(&place.join("digest"));
         cached(&shop.ctx.events, Stage::Unpack, &what);
@@ -331,6 +322,11 @@ async fn make_tree(
 }
 
 impl Pristine {
+    /// The tree in a folder.
+    pub fn new(id: Hash, path: PathBuf) -> Pristine {
+        Pristine { base: id.clone(), id, path, edits: Arc::default(), tree: None }
+    }
+
     /// The facts of the tree if nobody wrote to it since it was unpacked.
     pub async fn intact(&self) -> std::io::Result<Option<TreeFacts>> {
         let place = self.path.parent().unwrap_or(&self.path);
@@ -358,6 +354,9 @@ impl Pristine {
     /// Reads a text file of the tree; `None` when there is none, or the path would leave it (a
     /// Kconfig file may source anything).
     pub fn read(&self, path: &str) -> Option<String> {
+        if let Some(edited) = self.edits.get(path) {
+            return edited.text();
+        }
         let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         if !stays {
             return None;

@@ -7,7 +7,7 @@
 //! written in place: the pristine tree may share its inode.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use super::series::{Content, Overlay};
 use super::source::{Pristine, TreeFacts};
 use super::{Trouble, Workshop, check_disk};
 use crate::limits;
+use crate::model::Cause;
 use crate::plan::files::Kernel;
 use crate::process::{Cmd, Ctx};
 use crate::store::Lock;
@@ -33,21 +34,28 @@ pub struct WorkTree {
     /// Where a file is made before it takes its place: a run that is killed leaves nothing in the tree.
     scratch: tempfile::TempDir,
     _lock: Lock,
+    /// Of a build folder that the user named.
+    _build_lock: Option<Lock>,
 }
 
 /// Locks the work tree of a kernel, makes it if there is none, and makes it again if it is not what
 /// it should be: whatever lies in it besides the series would get into a kernel under the series' key.
 pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> Result<WorkTree, Trouble> {
-    let name = format!("{}-{}", kernel.name, &pristine.id.as_str()[..12]);
+    let name = format!("{}-{}", kernel.name, &pristine.base.as_str()[..12]);
     let lock = shop.store.lock(shop.ctx, &format!("tree-{name}")).await?;
     let place = shop.store.place("tree", &name);
+    let (obj, build_lock) = match &kernel.recipe.build_folder {
+        None => (place.join("obj"), None),
+        Some(folder) => (folder.clone(), Some(claim(shop, folder).await?)),
+    };
     let tree = WorkTree {
         src: place.join("src"),
-        obj: place.join("obj"),
+        obj,
         pristine: pristine.clone(),
         place: place.clone(),
         scratch: shop.store.scratch("put-")?,
         _lock: lock,
+        _build_lock: build_lock,
     };
     let reference = match pristine.intact().await? {
         Some(facts) => facts,
@@ -57,7 +65,11 @@ pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> 
                 // It shares its files with the source that was written to.
                 shop.set_aside(&place, &format!("tree-{name}"))?;
             }
-            super::source::pristine(shop, kernel).await?;
+            let again = super::source::pristine(shop, kernel).await?;
+            if (&again.id, &again.base) != (&pristine.id, &pristine.base) {
+                let detail = "it changed while it was read: run the same again".to_owned();
+                return Err(Cause::Source { detail }.into());
+            }
             TreeFacts::read(&pristine.path).await?
         }
     };
@@ -83,6 +95,46 @@ pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> 
     tree.forget_unfinished(shop.ctx)?;
     Ok(tree)
 }
+
+/// Takes a build folder that the user named for this run.
+async fn claim(shop: &Workshop<'_>, folder: &Path) -> Result<Lock, Trouble> {
+    let refuse = |detail: String| Trouble::from(Cause::Harness { detail });
+    // Again, now that it is about to be written to: it may have been looked at an hour ago.
+    check_build_folder(folder, None).map_err(refuse)?;
+    fs::create_dir_all(folder)?;
+    let real = fs::canonicalize(folder)?;
+    let name = crate::store::Hash::of(real.as_os_str().as_encoded_bytes());
+    let lock = shop.store.lock(shop.ctx, &format!("build-{name}")).await?;
+    fs::write(folder.join(BUILD_MARK), "cargo xtask test-syscall -O put its objects here.\n")?;
+    Ok(lock)
+}
+
+/// Whether objects may be put into a folder that the user names: a new or empty one, or one that was
+/// filled by this tool. Another's `.config` and objects would be lost.
+pub fn check_build_folder(folder: &Path, users_tree: Option<&Path>) -> Result<(), String> {
+    let shown = folder.display();
+    let real = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
+    if let (Some(real), Some(tree)) = (&real, users_tree)
+        && real.starts_with(tree)
+    {
+        return Err(format!("-O {shown} lies in the tree itself, which is never written to"));
+    }
+    let above = real.iter().flat_map(|real| real.ancestors());
+    if let Some(tree) = above.into_iter().find(|above| above.join("Kbuild").is_file()) {
+        return Err(format!("-O {shown} lies in a kernel tree, {}: name a folder outside", tree.display()));
+    }
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(true) if !folder.join(BUILD_MARK).is_file() => Err(format!(
+            "-O {shown} is not empty and not from an earlier run (it has no {BUILD_MARK}): name a new folder"
+        )),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("-O {shown}: {error}")),
+    }
+}
+
+/// The file that tells a build folder of the user's which this tool has made.
+const BUILD_MARK: &str = ".abimatrix";
 
 /// A make at work in the tree. Its mark stays if the run is killed, or kills the make.
 #[derive(Debug)]
@@ -157,12 +209,20 @@ impl WorkTree {
     pub fn select(&self, overlay: &Overlay) -> Result<usize, Trouble> {
         let list = self.place.join("deviating");
         let before = self.deviating()?;
-        let after: BTreeSet<String> = overlay.files().map(|(path, _)| path.to_owned()).collect();
+        let edits = &self.pristine.edits;
+        let after: BTreeSet<String> =
+            overlay.files().chain(edits.files()).map(|(path, _)| path.to_owned()).collect();
         let either: BTreeSet<&String> = before.union(&after).collect();
         write_list(self.scratch.path(), &list, either.iter().map(|path| path.as_str()))?;
-        let mut changed = 0;
+        let mut wanted = Vec::new();
         for path in either {
-            changed += usize::from(self.put(path, overlay.get(path))?);
+            wanted.push((path, self.wanted(path, overlay.get(path).or(edits.get(path)))?));
+        }
+        // What goes, goes first: a folder may take the place of a file, and the other way round.
+        wanted.sort_by_key(|(_, content)| content.is_some());
+        let mut changed = 0;
+        for (path, content) in wanted {
+            changed += usize::from(self.put(path, content)?);
         }
         // The list only grows: a file that was put back has the old content and a new time.
         Ok(changed)
@@ -177,14 +237,19 @@ impl WorkTree {
         }
     }
 
+    /// What a file must be, and whether it is executable: as it is laid over the pristine tree, or
+    /// as it is there.
+    fn wanted(&self, path: &str, content: Option<&Content>) -> std::io::Result<Option<(Vec<u8>, bool)>> {
+        match content {
+            Some(Content::File { bytes, executable }) => Ok(Some((bytes.clone(), *executable))),
+            Some(Content::Deleted) => Ok(None),
+            None => read_with_mode(&self.pristine.path.join(path)),
+        }
+    }
+
     /// Gives one file the content it must have; says whether that was a change.
-    fn put(&self, path: &str, content: Option<&Content>) -> Result<bool, Trouble> {
+    fn put(&self, path: &str, wanted: Option<(Vec<u8>, bool)>) -> Result<bool, Trouble> {
         let target = self.src.join(path);
-        let wanted = match content {
-            Some(Content::File { bytes, executable }) => Some((bytes.clone(), *executable)),
-            Some(Content::Deleted) => None,
-            None => read_with_mode(&self.pristine.path.join(path))?,
-        };
         if read_with_mode(&target)? == wanted {
             return Ok(false);
         }
@@ -222,7 +287,7 @@ fn read_with_mode(path: &Path) -> std::io::Result<Option<(Vec<u8>, bool)>> {
             let executable = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
             Ok(Some((bytes, executable)))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -9,6 +9,8 @@ use super::{CellId, Verdict};
 /// A step of the job that may take long enough to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
+    /// A user's tree is looked through.
+    Read,
     /// A source tree is unpacked.
     Unpack,
     /// A series is applied.
@@ -26,6 +28,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Stage::Read => "read",
             Stage::Unpack => "unpack",
             Stage::Patch => "patch",
             Stage::Configure => "configure",

@@ -117,6 +117,8 @@ pub enum Cause {
     // It could not be run.
     #[error("the compiler cannot link {0}: install {1} ({detail})", abi.flag(), packages)]
     NoCompiler { abi: Abi, packages: String, detail: String },
+    #[error("{syscall} is no call of {0}: {table} has no line for it", abi.flag())]
+    NoEntry { abi: Abi, syscall: String, table: String },
     #[error("programs of this ABI cannot run on this kernel: {option}")]
     NoKernelAbi { option: String },
     #[error("the run ended before this cell: {reason}")]
@@ -206,7 +208,7 @@ impl Cause {
             | NoExec { .. }
             | TransportsDiffer { .. } => Verdict::Fail,
             Skipped { .. } | CasesSkipped { .. } => Verdict::Skip,
-            NoCompiler { .. } | NoKernelAbi { .. } | NotRun { .. } => Verdict::Miss,
+            NoCompiler { .. } | NoEntry { .. } | NoKernelAbi { .. } | NotRun { .. } => Verdict::Miss,
             Source { .. }
             | PatchFailed { .. }
             | ConfigDropped { .. }

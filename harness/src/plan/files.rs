@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
+use super::recipe::Recipe;
 use super::yaml::{InputError, load, read_text};
 use crate::limits;
 use crate::model::{
@@ -25,7 +26,8 @@ pub enum Source {
         /// SHA-256 in hexadecimal digits.
         sha256: String,
     },
-    /// A folder with a kernel tree in it; it is copied, never written to.
+    /// A folder with a kernel tree in it, be it dirty or built in place; it is copied, never
+    /// written to.
     Directory(PathBuf),
     /// A commit of a git repository on this machine or behind a URL that git can clone.
     Git {
@@ -57,6 +59,11 @@ pub struct Kernel {
     pub fragments: Vec<PathBuf>,
     /// What it needs on its command line beyond what every guest gets.
     pub command_line: Vec<String>,
+    /// How it is configured and compiled beyond that.
+    pub recipe: Recipe,
+    /// It is the user's own tree, of any version: what our fragments ask for and it does not define
+    /// is left out.
+    pub is_users: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,27 +80,61 @@ struct SpecFile {
     numbers: BTreeMap<Abi, u32>,
 }
 
+/// One patch of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Patch {
+    /// A file of its own.
+    File(PathBuf),
+    /// Out of an mbox or a repository.
+    Text {
+        /// What messages call it.
+        name: String,
+        /// What `git apply` takes.
+        text: String,
+    },
+}
+
+impl Patch {
+    /// What messages and records call it.
+    pub fn name(&self) -> String {
+        match self {
+            Patch::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Patch::Text { name, .. } => name.clone(),
+        }
+    }
+
+    /// Its text, bounded.
+    pub fn read(&self) -> Result<String, InputError> {
+        match self {
+            Patch::File(path) => read_text(path, limits::PATCH_BYTES),
+            Patch::Text { text, .. } => Ok(text.clone()),
+        }
+    }
+}
+
 /// A syscall on one kernel: its series and what the tool has to know of it.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// The call.
     pub syscall: SyscallName,
-    /// Its number by each ABI, without the x32 bit.
+    /// Its number by each ABI that has it, without the x32 bit.
     pub numbers: BTreeMap<Abi, u32>,
-    /// The option that switches it.
-    pub option: OptionName,
+    /// The option that switches it; none where it is in every kernel.
+    pub option: Option<OptionName>,
     /// Its folder below `tools/testing/selftests`.
     pub selftest: RelPath,
-    /// The patches of the series, in order.
-    pub patches: Vec<PathBuf>,
+    /// The patches to apply, in order.
+    pub patches: Vec<Patch>,
+    /// The patches bring the call: without them its number is free, and the kernel is without it.
+    pub adds_call: bool,
     /// The patch for the man-pages repository: part of what is mailed, not of the kernel.
     pub man_page: Option<PathBuf>,
 }
 
 impl Spec {
-    /// The number by this ABI, without the x32 bit.
-    pub fn number(&self, abi: Abi) -> u32 {
-        self.numbers[&abi]
+    /// The number by this ABI, without the x32 bit; none if there is no such call by it.
+    pub fn number(&self, abi: Abi) -> Option<u32> {
+        self.numbers.get(&abi).copied()
     }
 }
 
@@ -209,7 +250,29 @@ impl Project {
             }
             fragments.push(fragment);
         }
-        Ok(Kernel { name: name.clone(), source, fragments, command_line: file.command_line })
+        let (command_line, recipe) = (file.command_line, Recipe::default());
+        Ok(Kernel { name: name.clone(), source, fragments, command_line, recipe, is_users: false })
+    }
+
+    /// A user's tree as a kernel: its name is its folder's, and its configuration is made of the
+    /// fragments of all kernels here, since its version may be any.
+    pub fn tree(&self, path: &Path) -> Result<Kernel, InputError> {
+        let mut fragments: Vec<PathBuf> = Vec::new();
+        for name in self.kernels()? {
+            for fragment in self.kernel(&name)?.fragments {
+                if !fragments.contains(&fragment) {
+                    fragments.push(fragment);
+                }
+            }
+        }
+        Ok(Kernel {
+            name: tree_name(path),
+            source: Source::Directory(path.to_owned()),
+            fragments,
+            command_line: Vec::new(),
+            recipe: Recipe::default(),
+            is_users: true,
+        })
     }
 
     /// Reads what is known to be wrong with a kernel; a kernel without such a file has nothing.
@@ -247,11 +310,33 @@ impl Project {
         Ok(issues)
     }
 
+    /// Reads the spec of a syscall on a kernel, if there is one.
+    pub fn spec_if_any(
+        &self,
+        kernel: &KernelName,
+        syscall: &SyscallName,
+    ) -> Result<Option<Spec>, InputError> {
+        let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
+        folder.join("spec.yaml").is_file().then(|| self.spec(kernel, syscall)).transpose()
+    }
+
     /// Reads the spec of a syscall on a kernel.
     pub fn spec(&self, kernel: &KernelName, syscall: &SyscallName) -> Result<Spec, InputError> {
         let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
         spec_in(&self.root, &folder, syscall)
     }
+}
+
+/// The name of a user's tree: its folder's, as far as a kernel can be called that.
+pub(super) fn tree_name(path: &Path) -> KernelName {
+    let folder = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let mut name: String = folder.chars().map(plain).collect();
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        name.insert_str(0, "tree-");
+    }
+    name.truncate(48);
+    name.replace("..", "-").parse().unwrap_or_else(|_| "tree".parse().expect("a name"))
 }
 
 /// Whether a file lies below `root` once all links on the way are followed.
@@ -298,16 +383,12 @@ fn spec_in(root: &Path, folder: &Path, syscall: &SyscallName) -> Result<Spec, In
     Ok(Spec {
         syscall: file.syscall,
         numbers: numbers.into(),
-        option: file.option,
+        option: Some(file.option),
         selftest: file.selftest,
-        patches: file.patches.iter().map(|patch| folder.join(patch)).collect(),
+        patches: file.patches.iter().map(|patch| Patch::File(folder.join(patch))).collect(),
+        adds_call: true,
         man_page: file.man_page.map(|patch| folder.join(patch)),
     })
-}
-
-/// Reads a patch, bounded.
-pub fn read_patch(path: &Path) -> Result<String, InputError> {
-    read_text(path, limits::PATCH_BYTES)
 }
 
 /// Reads a fragment, bounded.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::recipe::Recipe;
 use super::tools::{Check, Need, Tool, tools};
 use crate::broken::broken;
 use crate::model::Abi;
@@ -205,6 +206,22 @@ async fn compiler(ctx: &Ctx, gcc: Option<PathBuf>, ld: Option<PathBuf>) -> Optio
         libraries.insert(abi, stamps.join(" "));
     }
     Some(Compiler { version: version.trim_end().to_owned(), libraries })
+}
+
+/// What the programs say of themselves that `--make` chooses; none if it chooses no program.
+pub async fn toolchain(ctx: &Ctx, recipe: &Recipe) -> Result<Option<String>, String> {
+    let mut said = Vec::new();
+    for words in recipe.programs() {
+        let [program, args @ ..] = &words[..] else { continue };
+        let asked = Cmd::new(program).args(args).arg("--version").output(ctx).await;
+        let text = asked
+            .map_err(|error| format!("--make chooses `{}`: {}", words.join(" "), first_line(&error)))?
+            .text();
+        // llvm-objcopy begins with its own name, and has the version on a line of its own.
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect();
+        said.push(format!("{}: {}", words.join(" "), lines.join(", ")));
+    }
+    Ok((!said.is_empty()).then(|| said.join("\n")))
 }
 
 /// A flag check is not a link check: a whole static program is made.

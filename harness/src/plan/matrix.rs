@@ -2,16 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{Kernel, Project, Spec};
+use super::derive::DeriveError;
+use super::files::{Kernel, Patch, Project, Spec};
 use super::host::Host;
 use super::near::near;
+use super::numbers;
+use super::recipe::Recipe;
+use super::tables::LEGACY_X32;
+use super::target::{Found, Target, Targets};
 use super::yaml::InputError;
 use crate::broken::broken;
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, SyscallName, Transport};
+use crate::model::{
+    Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, SyscallName,
+    Transport,
+};
 use crate::process::quote;
 
 /// What the user selected. Empty lists mean the default.
@@ -19,6 +27,18 @@ use crate::process::quote;
 pub struct Selection {
     /// `--kernel`.
     pub kernels: Vec<KernelName>,
+    /// `--tree`, absolute.
+    pub tree: Option<PathBuf>,
+    /// `--range`: the commits of the tree that are the series.
+    pub range: Option<String>,
+    /// `--patches`: the folder or mbox that is the series, absolute.
+    pub patches: Option<PathBuf>,
+    /// `--option`.
+    pub option: Option<OptionName>,
+    /// `--selftest`.
+    pub selftest: Option<RelPath>,
+    /// How kernels are configured and compiled.
+    pub recipe: Recipe,
     /// `--leg`.
     pub legs: Vec<Leg>,
     /// `--abi`.
@@ -41,14 +61,36 @@ pub struct Selection {
 pub enum PlanError {
     #[error(transparent)]
     Input(#[from] InputError),
+    #[error(transparent)]
+    Name(#[from] NameError),
     #[error("there is no kernel `{name}`; {}", hint(near, known))]
     NoKernel { name: String, near: Vec<String>, known: Vec<String> },
-    #[error("no kernel has a series for the syscall `{name}`; {}", hint(near, known))]
+    #[error(
+        "no kernel has a series for the syscall `{name}`; {}; of a call that a kernel has already, \
+         name the kernel (--kernel) or your own tree (--tree)",
+        hint(near, known)
+    )]
     NoSyscall { name: String, near: Vec<String>, known: Vec<String> },
     #[error("nothing is selected: {0}")]
     Nothing(String),
-    #[error("{kernel} has no series for `{syscall}`; kernels that have one: {known}")]
-    NoSeries { kernel: KernelName, syscall: SyscallName, known: String },
+    #[error("{kernel} has no series for `{syscall}`{}, and its own tree: {derived}", having(known))]
+    NoSeries { kernel: KernelName, syscall: SyscallName, known: Vec<KernelName>, derived: Box<DeriveError> },
+    #[error("{tree}: {derived}")]
+    NotInTree { tree: String, derived: Box<DeriveError> },
+    #[error("{kernel} has a series for `{syscall}` already: what is to come on top of it is --extra-patch")]
+    TwoSeries { kernel: KernelName, syscall: SyscallName },
+    #[error("{kernel}: there is no leg {leg} of `{syscall}`: {why}")]
+    NoLeg { kernel: KernelName, syscall: SyscallName, leg: Leg, why: &'static str },
+    #[error("{kernel}: {what}")]
+    NoSelftest { kernel: KernelName, what: String },
+}
+
+fn having(kernels: &[KernelName]) -> String {
+    if kernels.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = kernels.iter().map(KernelName::as_str).collect();
+    format!(" ({} has one)", names.join(", "))
 }
 
 fn hint(near: &[String], known: &[String]) -> String {
@@ -63,12 +105,16 @@ fn hint(near: &[String], known: &[String]) -> String {
 pub struct KernelPlan {
     /// The kernel.
     pub kernel: Kernel,
+    /// The user's folder, if it is one.
+    pub tree: Option<PathBuf>,
     /// The syscall on it.
     pub spec: Spec,
     /// What is built of it.
     pub legs: Vec<Leg>,
     /// What is known to be wrong with it, and excused today.
     pub known: Vec<KnownIssue>,
+    /// What was read from its tree for want of a spec file, each with its place there.
+    pub derived: Vec<String>,
 }
 
 /// One cell of the plan.
@@ -103,62 +149,30 @@ pub struct Plan {
     pub options: Vec<String>,
 }
 
-/// Decides the matrix.
-pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host) -> Result<Plan, PlanError> {
-    let known = project.kernels()?;
-    let names = |list: &[KernelName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    for name in &selection.kernels {
-        if !known.contains(name) {
-            let near = suggestions(name.as_str(), &names(&known));
-            return Err(PlanError::NoKernel { name: name.to_string(), near, known: names(&known) });
+/// Decides the matrix, once the trees that had to be looked at were.
+pub fn plan(
+    project: &Project,
+    targets: &Targets,
+    selection: &Selection,
+    host: &Host,
+) -> Result<Plan, PlanError> {
+    let Targets { syscall, kernels: targets, with_series } = targets;
+    let unknown = |target: &&Target| matches!(target.found, Some(Found { derived: Err(_), .. }));
+    let absent: Vec<&Target> = targets.iter().filter(unknown).filter(|t| t.spec.is_none()).collect();
+    if let Some(first) = absent.first()
+        && let Some(Found { derived: Err(derived), .. }) = &first.found
+        && !broken("nothing-selected")
+    {
+        let (kernel, derived) = (first.kernel.name.clone(), Box::new(derived.clone()));
+        if let Some(tree) = &first.tree {
+            return Err(PlanError::NotInTree { tree: tree.display().to_string(), derived });
         }
-    }
-    let mut with_series: BTreeMap<SyscallName, Vec<KernelName>> = BTreeMap::new();
-    for kernel in &known {
-        for call in project.syscalls(kernel)? {
-            with_series.entry(call).or_default().push(kernel.clone());
-        }
-    }
-    let Some((syscall, with_series)) = with_series.iter().find(|(call, _)| call.as_str() == syscall) else {
-        let known: Vec<String> = with_series.keys().map(ToString::to_string).collect();
-        let name: String = syscall.chars().take(80).flat_map(char::escape_debug).collect();
-        return Err(PlanError::NoSyscall { near: suggestions(syscall, &known), name, known });
-    };
-    let without = selection.kernels.iter().filter(|name| !with_series.contains(name)).count();
-    if without > 0 && without < selection.kernels.len() {
+        let error =
+            PlanError::NoSeries { kernel, syscall: syscall.clone(), known: with_series.clone(), derived };
         // Left out in silence, a kernel of a nightly job would be lost and the job stay green.
-        let kernel = selection.kernels.iter().find(|name| !with_series.contains(name)).cloned();
-        return Err(PlanError::NoSeries {
-            kernel: kernel.expect("counted above"),
-            syscall: syscall.clone(),
-            known: names(with_series).join(", "),
-        });
+        let nothing = absent.len() == targets.len() && !with_series.is_empty();
+        return Err(if nothing { PlanError::Nothing(error.to_string()) } else { error });
     }
-    let selected: Vec<KernelName> = match &selection.kernels[..] {
-        // The newest that has the syscall.
-        [] => with_series.last().cloned().into_iter().collect(),
-        chosen => {
-            // In the order of the command line, each once.
-            let mut once: Vec<KernelName> = Vec::new();
-            for name in chosen.iter().filter(|name| with_series.contains(name)) {
-                if !once.contains(name) {
-                    once.push(name.clone());
-                }
-            }
-            once
-        }
-    };
-    if selected.is_empty() && !broken("nothing-selected") {
-        let has = names(with_series).join(", ");
-        return Err(PlanError::Nothing(format!(
-            "the selected kernels have no series for `{syscall}`; {has} has one"
-        )));
-    }
-    let pick = |chosen: &[Leg], default: &[Leg]| -> Vec<Leg> {
-        let of = if chosen.is_empty() { default } else { chosen };
-        Leg::ALL.into_iter().filter(|leg| of.contains(leg)).collect()
-    };
-    let legs = pick(&selection.legs, &[Leg::Patched, Leg::ConfigOff]);
     let abis: Vec<Abi> = match &selection.abis[..] {
         [] => Abi::ALL.to_vec(),
         chosen => Abi::ALL.into_iter().filter(|abi| chosen.contains(abi)).collect(),
@@ -166,27 +180,30 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
     let (jobs, mut notes) = jobs(selection.jobs, host);
     let mut kernels = Vec::new();
     let mut cells = Vec::new();
-    for name in selected {
-        let mut spec = project.spec(&name, syscall)?;
-        spec.patches.extend(selection.extra_patches.iter().cloned());
-        let known = project.known_issues(&name)?;
+    for target in targets {
+        let name = &target.kernel.name;
+        notes.extend(target.notes.iter().map(|note| format!("{name}: {note}")));
+        let mut said = |note: String| notes.push(format!("{name}: {note}"));
+        let mut spec = spec(syscall, target, selection, &mut said)?;
+        let legs = legs(name, &spec, target, selection, &mut said)?;
+        spec.patches.extend(selection.extra_patches.iter().cloned().map(Patch::File));
+        let derived = match &target.found {
+            Some(Found { derived: Ok(derived), .. }) if target.spec.is_none() => derived.describe(),
+            _ => Vec::new(),
+        };
+        let known = project.known_issues(name)?;
         let (known, expired): (Vec<_>, Vec<_>) = known
             .into_iter()
             .partition(|issue| selection.today.as_ref().is_some_and(|day| *day <= issue.expires));
         notes.extend(expired.iter().map(|issue| format!("{name}: no longer excused: {issue}")));
-        kernels.push(KernelPlan { kernel: project.kernel(&name)?, spec, legs: legs.clone(), known });
         for &leg in &legs {
             for &abi in &abis {
                 let id = CellId { kernel: name.clone(), leg, abi };
-                let why = host.cannot_link.get(&abi).filter(|_| !broken("link-probe"));
-                let miss = why.map(|detail| Cause::NoCompiler {
-                    abi,
-                    packages: abi.packages().join(" and "),
-                    detail: detail.clone(),
-                });
-                cells.push(CellPlan { id, miss });
+                cells.push(CellPlan { id, miss: miss(host, &spec, abi) });
             }
         }
+        let (kernel, tree) = (target.kernel.clone(), target.tree.clone());
+        kernels.push(KernelPlan { kernel, tree, spec, legs, known, derived });
     }
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
     let options = options(selection);
@@ -197,10 +214,108 @@ pub fn plan(project: &Project, syscall: &str, selection: &Selection, host: &Host
     Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, transports, jobs, deadline, notes, options })
 }
 
+/// What is known of the syscall on one kernel: a spec file wins, and the command line over both.
+fn spec(
+    syscall: &SyscallName,
+    target: &Target,
+    selection: &Selection,
+    said: &mut impl FnMut(String),
+) -> Result<Spec, PlanError> {
+    let in_base = target.found.as_ref().is_some_and(|found| found.in_base);
+    let adds_call = !target.patches.is_empty() && !in_base;
+    if let Some(spec) = &target.spec {
+        let mut spec = spec.clone();
+        if target.kernel.is_users {
+            (spec.patches, spec.adds_call) = (target.patches.clone(), adds_call);
+        }
+        return Ok(spec);
+    }
+    let Some(Found { derived: Ok(derived), .. }) = &target.found else {
+        unreachable!("a tree without a spec was looked at, and one without the call is refused above")
+    };
+    let mut numbers: BTreeMap<Abi, u32> =
+        Abi::ALL.into_iter().filter_map(|abi| Some((abi, derived.number(abi)?))).collect();
+    let shared = numbers.values().copied().find(|n| *n >= SHARED_FROM && !LEGACY_X32.contains(n));
+    for abi in derived.absent() {
+        if let Some(number) = shared {
+            numbers.insert(abi, number);
+        }
+    }
+    let option = match (&selection.option, derived.option()) {
+        (Some(option), _) => Some(option.clone()),
+        (None, Ok(option)) => Some(option.clone()),
+        (None, Err(why)) => {
+            said(format!("no leg config-off: {why}"));
+            None
+        }
+    };
+    let selftest = match (&selection.selftest, derived.selftest()) {
+        (Some(folder), _) => folder.clone(),
+        (None, Ok(folder)) => folder.clone(),
+        (None, Err(what)) => {
+            return Err(PlanError::NoSelftest { kernel: target.kernel.name.clone(), what });
+        }
+    };
+    let patches = target.patches.clone();
+    Ok(Spec { syscall: syscall.clone(), numbers, option, selftest, patches, adds_call, man_page: None })
+}
+
+/// Since 5.1 a new call has one number for all architectures: one that an ABI lacks from here on was
+/// forgotten, and below it the ABI may well have another call for the same.
+const SHARED_FROM: u32 = 424;
+
+fn legs(
+    name: &KernelName,
+    spec: &Spec,
+    target: &Target,
+    selection: &Selection,
+    said: &mut impl FnMut(String),
+) -> Result<Vec<Leg>, PlanError> {
+    let why_not = |leg: Leg| match leg {
+        Leg::Patched => None,
+        Leg::ConfigOff => spec.option.is_none().then_some("no option switches it (or name it: --option)"),
+        Leg::Unpatched if spec.adds_call => None,
+        Leg::Unpatched if spec.patches.is_empty() => Some("no series is applied to this tree"),
+        Leg::Unpatched => Some("the call is in the tree without the series, too"),
+    };
+    if let Some((leg, why)) = selection.legs.iter().find_map(|leg| Some((*leg, why_not(*leg)?))) {
+        let syscall = spec.syscall.clone();
+        return Err(PlanError::NoLeg { kernel: name.clone(), syscall, leg, why });
+    }
+    if spec.patches.is_empty() && target.needs_look() {
+        said("no series: the leg patched is the tree as it is, and there is no leg unpatched".to_owned());
+    }
+    let of = match &selection.legs[..] {
+        [] => &[Leg::Patched, Leg::ConfigOff][..],
+        chosen => chosen,
+    };
+    Ok(Leg::ALL.into_iter().filter(|leg| of.contains(leg) && why_not(*leg).is_none()).collect())
+}
+
+fn miss(host: &Host, spec: &Spec, abi: Abi) -> Option<Cause> {
+    if spec.number(abi).is_none() {
+        let (syscall, table) = (spec.syscall.to_string(), numbers::table(abi).to_owned());
+        return Some(Cause::NoEntry { abi, syscall, table });
+    }
+    let why = host.cannot_link.get(&abi).filter(|_| !broken("link-probe"));
+    why.map(|detail| Cause::NoCompiler {
+        abi,
+        packages: abi.packages().join(" and "),
+        detail: detail.clone(),
+    })
+}
+
 fn options(selection: &Selection) -> Vec<String> {
-    let patches = selection.extra_patches.iter();
-    let mut options: Vec<String> =
-        patches.flat_map(|patch| ["--extra-patch".to_owned(), quote(&patch.display().to_string())]).collect();
+    let path = |flag: &str, path: &Path| [flag.to_owned(), quote(&path.display().to_string())];
+    let word = |flag: &str, word: &str| [flag.to_owned(), quote(word)];
+    let mut options: Vec<String> = Vec::new();
+    options.extend(selection.tree.iter().flat_map(|tree| path("--tree", tree)));
+    options.extend(selection.range.iter().flat_map(|range| word("--range", range)));
+    options.extend(selection.patches.iter().flat_map(|patches| path("--patches", patches)));
+    options.extend(selection.option.iter().flat_map(|option| word("--option", option.as_str())));
+    options.extend(selection.selftest.iter().flat_map(|folder| word("--selftest", folder.as_str())));
+    options.extend(selection.extra_patches.iter().flat_map(|patch| path("--extra-patch", patch)));
+    options.extend(selection.recipe.words());
     if let Some(timeout) = selection.timeout {
         options.extend(["--timeout".to_owned(), timeout.as_secs().to_string()]);
     }
@@ -212,7 +327,7 @@ fn options(selection: &Selection) -> Vec<String> {
     options
 }
 
-fn suggestions(word: &str, known: &[String]) -> Vec<String> {
+pub(super) fn suggestions(word: &str, known: &[String]) -> Vec<String> {
     near(word, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
 }
 
@@ -233,21 +348,31 @@ fn jobs(asked: Option<usize>, host: &Host) -> (usize, Vec<String>) {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: Vec<&str>| names.join(", ");
-        for part in &self.kernels {
-            let numbers: Vec<String> =
-                self.abis.iter().map(|&abi| part.spec.number(abi).to_string()).collect();
+        for KernelPlan { kernel, tree, spec, legs, derived, .. } in &self.kernels {
+            let number = |abi: &Abi| spec.number(*abi).map_or("-".to_owned(), |n| n.to_string());
+            let numbers: Vec<String> = self.abis.iter().map(number).collect();
             let number = match numbers.iter().all(|n| *n == numbers[0]) {
                 true => format!("number {}", numbers[0]),
                 false => format!("numbers {}", numbers.join("/")),
             };
             writeln!(
                 f,
-                "  {}: {} patches, {number}, {}; legs {}",
-                part.kernel.name,
-                part.spec.patches.len(),
-                part.spec.option,
-                list(part.legs.iter().map(|leg| leg.name()).collect()),
+                "  {}: {}, {number}, {}; selftest {}; legs {}",
+                kernel.name,
+                match spec.patches.len() {
+                    0 => "no patches".to_owned(),
+                    n => format!("{n} patches"),
+                },
+                spec.option.as_ref().map_or("no option", OptionName::as_str),
+                spec.selftest,
+                list(legs.iter().map(|leg| leg.name()).collect()),
             )?;
+            if let Some(tree) = tree {
+                writeln!(f, "    tree {}", tree.display())?;
+            }
+            for line in derived {
+                writeln!(f, "    {line}")?;
+            }
         }
         write!(
             f,

@@ -29,6 +29,12 @@ pub enum InputError {
 
 /// Reads a text file of bounded size.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, InputError> {
+    String::from_utf8(read_bytes(path, limit)?)
+        .map_err(|error| InputError::NotText { path: path.to_owned(), at: error.utf8_error().valid_up_to() })
+}
+
+/// Reads a file of bounded size.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     let mut bytes = Vec::new();
     let limit = if broken("input-size") { u64::MAX - 1 } else { limit };
     // Without waiting for the other end, should it be a pipe.
@@ -46,8 +52,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, InputError> {
     if bytes.len() as u64 > limit {
         return Err(InputError::TooLarge { path: path.to_owned(), limit });
     }
-    String::from_utf8(bytes)
-        .map_err(|error| InputError::NotText { path: path.to_owned(), at: error.utf8_error().valid_up_to() })
+    Ok(bytes)
 }
 
 /// Reads one value from a YAML file. Unknown and duplicate keys are errors.

@@ -60,14 +60,50 @@ pub struct KernelRecord {
     pub kernel: KernelName,
     /// The identity of its source.
     pub source: String,
-    /// The patches, by file name.
+    /// The user's tree, if it is one.
+    #[serde(default)]
+    pub tree: Option<TreeRecord>,
+    /// The patches, by name.
     pub patches: Vec<String>,
     /// The syscall's number by each ABI.
     pub numbers: Vec<(Abi, u32)>,
-    /// The option that switches it.
-    pub option: String,
+    /// The option that switches it; none where it is in every kernel.
+    pub option: Option<String>,
+    /// The folder of its tests, below tools/testing/selftests.
+    #[serde(default)]
+    pub selftest: String,
+    /// What was read from the tree for want of a spec file, each with its place there.
+    #[serde(default)]
+    pub derived: Vec<String>,
+    /// How it was configured and compiled beyond what its own file says.
+    #[serde(default)]
+    pub recipe: RecipeRecord,
     /// What was built.
     pub legs: Vec<LegRecord>,
+}
+
+/// A user's tree, as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeRecord {
+    /// The folder.
+    pub path: String,
+    /// The commit that was checked out; none where there is no git, or for a range of commits.
+    pub commit: Option<String>,
+    /// In what it differed from that commit; none if in nothing.
+    pub dirty: Option<String>,
+}
+
+/// What the command line said of configuring and compiling.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeRecord {
+    /// What the configuration started from.
+    pub base_config: String,
+    /// The user's fragments, by name, and lines.
+    pub configs: Vec<String>,
+    /// The variables for make.
+    pub make: Vec<String>,
+    /// What compiler and linker say of themselves, where they are not the default ones.
+    pub toolchain: Option<String>,
 }
 
 /// A built kernel.

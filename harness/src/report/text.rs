@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::record::{CellRecord, Durations, RunRecord, State, TransportRecord};
+use super::record::{CellRecord, Durations, KernelRecord, RunRecord, State, TransportRecord, TreeRecord};
 use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::divergence::{Divergence, divergences};
 use crate::model::{Abi, CaseResult, KernelName, Leg, Transport, Verdict};
@@ -82,6 +82,18 @@ fn head(run: &RunRecord, out: &mut String) {
         [false, true] => out.push_str("the guests were reached over ssh\n"),
         [true, true] => out.push_str("each cell ran over serial and over ssh\n"),
         _ => {}
+    }
+    for record in &run.kernels {
+        let KernelRecord { kernel, recipe, .. } = record;
+        if let Some(TreeRecord { path, commit, dirty }) = &record.tree {
+            let commit = commit.as_ref().map(|commit| format!(" at {}", commit.get(..12).unwrap_or(commit)));
+            let (path, commit) = (sanitize(path), commit.unwrap_or_default());
+            let dirty = dirty.as_ref().map(|how| format!(", DIRTY: {how}")).unwrap_or_default();
+            let _ = writeln!(out, "{kernel}: {path}{commit}{dirty}");
+        }
+        if let Some(toolchain) = &recipe.toolchain {
+            let _ = writeln!(out, "{kernel}: built with {}", sanitize(toolchain.replace('\n', "; ")));
+        }
     }
     let weak: Vec<&str> =
         run.cells.iter().filter_map(|cell| cell.guest.as_ref()).fold(Vec::new(), |mut weak, guest| {
@@ -195,9 +207,13 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
         let _ = writeln!(out, "  logs:  {}/{}", run.folder, cell.logs);
     }
     let CellRecord { kernel, leg, abi, .. } = cell;
+    // A user's tree is among the options.
+    let is_tree = run.kernels.iter().any(|record| record.kernel == *kernel && record.tree.is_some())
+        || run.options.first().is_some_and(|word| word == "--tree");
+    let named = if is_tree { String::new() } else { format!(" --kernel {kernel}") };
     let _ = writeln!(
         out,
-        "  again: cargo xtask test-syscall {} --kernel {kernel} --leg {leg} --abi {abi}{}",
+        "  again: cargo xtask test-syscall {}{named} --leg {leg} --abi {abi}{}",
         run.syscall,
         run.options.iter().map(|word| format!(" {}", sanitize(word))).collect::<String>()
     );
@@ -246,7 +262,9 @@ fn proof(run: &RunRecord, out: &mut String) {
         let mut counts = Vec::new();
         for entry in cell.entries.iter().filter(|entry| entry.count > 0 || entry.abi == cell.abi) {
             let door = crate::model::Door { arch: entry.arch, nr: entry.nr };
-            counts.push(format!("{door} \u{d7} {}", entry.count));
+            // The agent stops counting there.
+            let more = if entry.count >= 1000 { " and more" } else { "" };
+            counts.push(format!("{door} \u{d7} {}{more}", entry.count));
         }
         let _ = writeln!(out, "  {:30} {}", cell.id().to_string(), counts.join(", "));
     }

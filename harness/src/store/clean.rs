@@ -37,7 +37,7 @@ impl Store {
         }
         // Places that are worked in, by the lock that is written whenever one begins.
         let mut locks = Vec::new();
-        for kind in ["tree", "git"] {
+        for kind in ["tree", "git", "snapshot"] {
             for path in folders(&self.root.join(kind))? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let lock = self.root.join("lock").join(format!("{kind}-{name}.lock"));

@@ -7,7 +7,8 @@ use super::STORE_VERSION;
 use crate::broken::broken_one;
 
 /// A content hash, shortened to 128 bits: enough against accident, short enough to read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Hash(String);
 
 impl Hash {

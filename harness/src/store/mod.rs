@@ -6,7 +6,7 @@
 //! entry that does not match is set aside and made again, said aloud. A lock per source and
 //! work tree lets two runs share the cache: the second waits for the first and finds its entries.
 //!
-//! Below the root: `entry/KIND/KEY/`, `source/`, `tree/` and `git/` (see [`Store::place`]), `lock/`, `scratch/` (removed when its owner is gone),
+//! Below the root: `entry/KIND/KEY/`, `source/`, `tree/`, `git/` and `snapshot/` (see [`Store::place`]), `lock/`, `scratch/` (removed when its owner is gone),
 //! `bad/` (what did not match its manifest), `fact/` (small remembered facts of this host).
 
 mod clean;

@@ -36,10 +36,10 @@ async fn applied(patches: &[String]) -> (tempfile::TempDir, Result<Overlay, Stri
     };
     let mut files = Vec::new();
     for (index, text) in patches.iter().enumerate() {
-        files.push(path(&format!("{index}.patch")));
-        fs::write(&files[index], text).unwrap();
+        files.push(Patch::File(path(&format!("{index}.patch"))));
+        fs::write(path(&format!("{index}.patch")), text).unwrap();
     }
-    let pristine = Pristine { id: Hash::of(b"x"), path: path("tree") };
+    let pristine = Pristine::new(Hash::of(b"x"), path("tree"));
     let overlay = apply(&shop, "k", &pristine, &files).await.map_err(|trouble| trouble.to_string());
     assert_eq!(fs::read_to_string(path("outside/x")).unwrap(), "x\n", "written outside of the tree");
     assert_eq!(fs::read_to_string(path("tree/a.c")).unwrap(), "a\n", "the pristine tree is");

@@ -69,6 +69,8 @@ impl Bench {
             source: Source::Tarball { path: archive.to_owned(), sha256 },
             fragments: Vec::new(),
             command_line: Vec::new(),
+            recipe: crate::plan::recipe::Recipe::default(),
+            is_users: false,
         }
     }
 }
@@ -111,7 +113,7 @@ async fn no_archive_writes_beside_its_tree_or_brings_more_than_files() {
 #[test]
 fn nothing_beside_the_tree_is_read() {
     let bench = Bench::new();
-    let pristine = Pristine { id: Hash::of(b"x"), path: bench.root.path().join("outside") };
+    let pristine = Pristine::new(Hash::of(b"x"), bench.root.path().join("outside"));
     assert_eq!(pristine.read("x").as_deref(), Some("x"));
     let beside = bench.root.path().join("outside/x");
     for path in ["../outside/x", "./../outside/x", "y/../x", "/etc/passwd", beside.to_str().unwrap()] {

@@ -18,7 +18,7 @@ async fn bench() -> Bench {
     let (switch, stop) = StopSwitch::new();
     let ctx = Ctx { events: Events::silent(), stop, guard: Guard::none(), env: Vec::new() };
     let store = Store::open(&root.path().join("cache"), &Guard::none()).unwrap();
-    let pristine = Pristine { id: Hash::of(b"x"), path: root.path().join("pristine") };
+    let pristine = Pristine::new(Hash::of(b"x"), root.path().join("pristine"));
     let place = root.path().join("place");
     for folder in [&pristine.path, &place.join("src"), &place.join("obj/kernel")] {
         fs::create_dir_all(folder).unwrap();
@@ -30,7 +30,7 @@ async fn bench() -> Bench {
     let lock = store.lock(&ctx, "tree").await.unwrap();
     let (src, obj) = (place.join("src"), place.join("obj"));
     let scratch = tempfile::tempdir_in(root.path()).unwrap();
-    let tree = WorkTree { src, obj, pristine, place, scratch, _lock: lock };
+    let tree = WorkTree { src, obj, pristine, place, scratch, _lock: lock, _build_lock: None };
     Bench { _root: root, ctx, _switch: switch, tree }
 }
 

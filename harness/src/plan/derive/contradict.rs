@@ -27,7 +27,7 @@ pub fn check(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Vec<Contra
     }
     let mut found: Vec<String> = Vec::new();
     for (abi, entry) in &derived.entries {
-        let number = spec.number(*abi);
+        let Some(number) = spec.number(*abi) else { continue };
         if number != entry.entry.number {
             found.push(format!(
                 "the spec says that {syscall} is number {number} by {abi}, and the tree says {}",
@@ -51,7 +51,7 @@ pub fn check(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Vec<Contra
 
 /// The option of the spec against Kconfig and against the one that was derived.
 fn option(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Option<String> {
-    let (syscall, said) = (&spec.syscall, &spec.option);
+    let (syscall, said) = (&spec.syscall, spec.option.as_ref()?);
     let decisive = match &derived.switch {
         Switch::Option(condition) => vec![condition],
         Switch::Fixed(conditions) => conditions.iter().collect(),

@@ -146,7 +146,7 @@ fn what_is_named_is_a_plain_file_of_the_project() {
         assert!(error.contains("`configs` names `base.config`, "), "{kind}: {error}");
         // Were it put there just now, it would still not be read for ever.
         if kind != "away" && kind != "upwards" {
-            read_patch(&patch).expect_err(kind);
+            Patch::File(patch.clone()).read().expect_err(kind);
         }
     }
     let inside = root.path().join("kernels/shared.patch");
@@ -204,4 +204,33 @@ fn known_issues_are_read_strictly() {
         let error = read(&good.replace(from, to)).unwrap_err();
         assert!(error.contains(word) && error.contains("known-issues.yaml"), "{word}: {error}");
     }
+}
+
+#[test]
+fn a_tree_is_named_after_its_folder() {
+    for (path, name) in [
+        ("/home/u/linux", "linux"),
+        ("/src/Linux-6.13 RC", "linux-6.13-rc"),
+        ("/src/6.12", "tree-6.12"),
+        ("/src/a..b", "a-b"),
+        ("/", "tree-"),
+    ] {
+        assert_eq!(tree_name(Path::new(path)).as_str(), name, "{path}");
+    }
+}
+
+#[test]
+fn a_tree_is_configured_by_the_fragments_of_all_kernels() {
+    let spec = "syscall: xyzzy\nnumber: 463\noption: CONFIG_A\nselftest: xyzzy\npatches: [a.patch]\n";
+    let (root, project) =
+        project("kernel: linux-6.12\nsource: { debian: linux-source-6.12 }\nconfigs: [base.config]\n", spec);
+    let folder = root.path().join("kernels/linux-6.1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(root.path().join("configs/old.config"), "").unwrap();
+    let text = "kernel: linux-6.1\nsource: { debian: x }\nconfigs: [base.config, old.config]\n";
+    fs::write(folder.join("kernel.yaml"), text).unwrap();
+    let kernel = project.tree(Path::new("/home/u/linux")).unwrap();
+    let names: Vec<_> = kernel.fragments.iter().map(|path| path.file_name().unwrap()).collect();
+    assert_eq!(names, ["base.config", "old.config"]);
+    assert!(kernel.is_users && kernel.source == Source::Directory("/home/u/linux".into()));
 }
