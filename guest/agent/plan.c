@@ -40,6 +40,14 @@ static bool parse_door(const char *text, struct door *door)
 	return text[8] == ':' && parse_decimal(text + 9, UINT32_MAX, &door->nr);
 }
 
+static const char *set_dir(struct plan_run *run, char *value)
+{
+	if (run->dir || run->args || value[0] != '/')
+		return "plan-dir";
+	run->dir = value;
+	return NULL;
+}
+
 static const char *add_arg(struct plan_run *run, char *value)
 {
 	if (run->args == PLAN_ARGS_MAX)
@@ -117,6 +125,9 @@ static const char *parse_line(struct plan *plan, enum place *place, char *line)
 			return "plan-deadline";
 		return NULL;
 	}
+	value = value_of(line, "dir=");
+	if (value && *place == IN_ARGS)
+		return set_dir(run, value);
 	value = value_of(line, "arg=");
 	if (value && *place == IN_ARGS)
 		return add_arg(run, value);

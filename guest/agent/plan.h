@@ -26,6 +26,7 @@ struct plan_run {
 	unsigned int args;
 	unsigned int envs;
 	unsigned int doors;
+	char *dir;		/* NULL: an empty directory of its own */
 	char *arg[PLAN_ARGS_MAX + 1];
 	char *env[PLAN_ENVS_MAX];
 	struct door door[PLAN_DOORS_MAX];

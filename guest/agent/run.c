@@ -428,10 +428,11 @@ static void send_start(const struct run *run)
 
 static void start(struct run *run)
 {
+	const char *plan_dir = run->plan->dir;
 	char directory[] = "/tmp/run-XXXXXX";
 	int go[2], error[2], out[2], err[2];
 
-	if (!mkdtemp(directory))
+	if (!plan_dir && !mkdtemp(directory))
 		die("cannot make a directory in /tmp: %s", strerror(errno));
 	make_pipe(go);
 	make_pipe(error);
@@ -441,7 +442,7 @@ static void start(struct run *run)
 	if (run->pid < 0)
 		die("fork: %s", strerror(errno));
 	if (!run->pid)
-		become_program(run->plan, directory, go[0], error[1], out[1], err[1]);
+		become_program(run->plan, plan_dir ? plan_dir : directory, go[0], error[1], out[1], err[1]);
 	close(go[0]);
 	close(error[1]);
 	close(out[1]);

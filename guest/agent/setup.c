@@ -81,6 +81,16 @@ static void mount_all(void)
 		note("not mounted:%s", missing);
 }
 
+/* What elsewhere udev makes: the kernel itself names a script by /dev/fd when it is run by execveat(2). */
+static void link_standard_fds(void)
+{
+	if ((symlink("/proc/self/fd", "/dev/fd") && errno != EEXIST) ||
+	    (symlink("fd/0", "/dev/stdin") && errno != EEXIST) ||
+	    (symlink("fd/1", "/dev/stdout") && errno != EEXIST) ||
+	    (symlink("fd/2", "/dev/stderr") && errno != EEXIST))
+		note("no /dev/fd: %s", strerror(errno));
+}
+
 /* An initramfs without /dev/console starts us with 0, 1 and 2 closed: pipes would land there. */
 static void fill_standard_fds(void)
 {
@@ -132,6 +142,7 @@ void setup_world(void)
 #ifndef ABX_HOST_TEST
 	umask(022);
 	mount_all();
+	link_standard_fds();
 	fill_standard_fds();
 	reboot(RB_DISABLE_CAD);
 	stay_out_of_oom();

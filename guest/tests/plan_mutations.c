@@ -17,10 +17,10 @@
 static const char *const pieces[] = {
 	"run=plain\n", "run=traced\n", "deadline_ms=1000\n", "deadline_ms=0\n",
 	"deadline_ms=86400001\n", "deadline_ms=18446744073709551617\n",
-	"arg=/t\n", "arg=\n", "arg=--flag\n", "env=A=1\n", "env=AB=\n", "env==x\n",
+	"dir=/d\n", "dir=d\n", "dir=\n", "arg=/t\n", "arg=\n", "arg=--flag\n", "env=A=1\n", "env=AB=\n", "env==x\n",
 	"env=A\n", "door=c000003e:463\n", "door=40000003:463\n", "door=c000003e:\n",
 	"door=c000003e:4294967296\n", "door=\n", "end\n", "end", "\n", "=", "arg",
-	"run=plain\ndeadline_ms=5\narg=/t\nend\n",
+	"run=plain\ndeadline_ms=5\ndir=/d\narg=/t\nend\n",
 	"run=traced\ndeadline_ms=5\narg=/t\nenv=A=1\ndoor=c000003e:463\nend\n",
 };
 
@@ -70,6 +70,11 @@ static void check(const char *text, size_t bytes)
 			fail("a deadline beyond its bounds");
 		if (run->arg[0][0] != '/')
 			fail("a program that is searched for");
+		if (run->dir) {
+			check_string(run->dir, text, bytes);
+			if (run->dir[0] != '/')
+				fail("a directory that is searched for");
+		}
 		for (j = 0; j < run->args; j++)
 			check_string(run->arg[j], text, bytes);
 		for (j = 0; j < run->envs; j++)

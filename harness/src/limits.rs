@@ -120,6 +120,12 @@ pub const QEMU_STDERR_BYTES: usize = 16 * KIB as usize;
 /// A guest's memory, in MiB: the images need 60, and AddressSanitizer, with which some of the
 /// kernel's own selftests are built, keeps 256 of freed memory in quarantine.
 pub const GUEST_MEMORY_MIB: u64 = 512;
+/// The same of a guest for kselftests, in MiB: the programs of `exec` take 100 in the image alone, of
+/// which the root file system may have a half.
+pub const KSELFTEST_MEMORY_MIB: u64 = 1024;
+/// Processors of such a guest: two threads that wait for each other in a loop, as those of `epoll`, get
+/// nowhere on one.
+pub const KSELFTEST_CPUS: u32 = 2;
 /// Guests at once at most, whatever `--jobs` says.
 pub const JOBS_MAX: usize = 64;
 /// How long two readings of the time-stamp counter lie apart: the clock's error is then below 1e-6.

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::boot::accel::{self, AccelChoice, Decision, Known};
+use crate::boot::accel::{self, AccelChoice};
 use crate::boot::link::SshAccess;
-use crate::boot::qemu::{Accel, Guest, Machine};
+use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::boot::vm;
 use crate::build::config::{self, Configured};
 use crate::build::initramfs::{self, Image, PROBE};
@@ -45,11 +45,15 @@ use crate::plan::recipe::Asked;
 use crate::plan::{KernelPlan, Plan};
 use crate::process::{Ctx, StopLevel};
 use crate::report::record::{
-    CellRecord, Durations, FindingRecord, HostRecord, KernelRecord, LegRecord, RecipeRecord, RunRecord,
-    SCHEMA, State, TreeRecord,
+    CellRecord, Durations, FindingRecord, KernelRecord, LegRecord, RecipeRecord, RunRecord, SCHEMA, State,
+    TreeRecord,
 };
 use crate::store::Store;
 
+pub mod kselftest;
+mod machines;
+
+use machines::{Machines, host_record};
 pub use survey::{Looked, survey};
 
 /// What a run needs beside its plan.
@@ -165,10 +169,8 @@ pub async fn run(
                 shop: &shop,
                 shared: &shared,
                 machine,
-                boards: None,
-                kept: BTreeSet::new(),
+                machines: Machines::new(means),
                 ssh: None,
-                refused: None,
             };
             for ready in &prepared {
                 if ctx.stop.level() != StopLevel::Run {
@@ -186,7 +188,7 @@ pub async fn run(
                     std::panic::resume_unwind(panic);
                 }
             }
-            conductor.refused
+            conductor.machines.refused
         })
         .await;
     let level = ctx.stop.level();
@@ -206,8 +208,6 @@ pub async fn run(
 }
 
 fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
-    let uname = rustix::system::uname();
-    let word = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     RunRecord {
         schema: SCHEMA,
@@ -217,17 +217,7 @@ fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
         started_unix_s: since.as_secs(),
         elapsed_ms: 0,
         folder: means.out.display().to_string(),
-        host: HostRecord {
-            system: [word(uname.sysname()), word(uname.release()), word(uname.machine())].join(" "),
-            cpus: means.host.cpus,
-            qemu: means.qemu.version.clone(),
-            machine: String::new(),
-            accel: String::new(),
-            accel_why: String::new(),
-            compiler: means.host.compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default(),
-            ccache: means.host.ccache,
-            jobs: plan.jobs,
-        },
+        host: host_record(means, plan.jobs),
         kernels: Vec::new(),
         selected: plan.cells.len(),
         cells: Vec::new(),
@@ -279,7 +269,7 @@ impl Shared {
     fn close(&self, cell: CellRecord, elapsed: Duration) {
         let (passed, total) = cell.passed();
         self.ctx.events.send(RunEvent::CellEnded {
-            cell: cell.id(),
+            cell: cell.id().to_string(),
             verdict: cell.verdict,
             passed: passed as u64,
             total: total as u64,
@@ -379,21 +369,9 @@ struct Conductor<'a> {
     shop: &'a Workshop<'a>,
     shared: &'a Rc<Shared>,
     machine: Rc<Semaphore>,
-    /// Accelerator, board and clock, once they are decided.
-    boards: Option<Boards>,
-    /// What this run has put among its images.
-    kept: BTreeSet<PathBuf>,
+    machines: Machines<'a>,
     /// What guests need over ssh, once one does.
     ssh: Option<Kit>,
-    /// A trial of KVM that failed, until it is known that TCG does better.
-    refused: Option<Decision>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Boards {
-    accel: Accel,
-    machine: Machine,
-    tsc_khz: Option<u64>,
 }
 
 impl Conductor<'_> {
@@ -418,8 +396,8 @@ impl Conductor<'_> {
             if images.is_none() {
                 images = Some(self.images(&mut bench, ready).await?);
             }
-            let vmlinux = self.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
-            self.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
+            let vmlinux = self.machines.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
+            self.machines.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
             let config = format!("images/{}.{leg}.config", kernel.name);
             fs::write(self.means.out.join(&config), &built.config.text)?;
             self.shared.note(
@@ -440,7 +418,8 @@ impl Conductor<'_> {
                     self.shared.close(CellRecord::new(&id, Judged::without_run(cause)), Duration::ZERO);
                     continue;
                 }
-                let initramfs = self.keep(&image.path, &format!("{}.{abi}.initramfs", kernel.name))?;
+                let initramfs =
+                    self.machines.keep(&image.path, &format!("{}.{abi}.initramfs", kernel.name))?;
                 let mut guest = Guest {
                     qemu: self.means.qemu.path.clone(),
                     name: format!("abimatrix.{}", id.slug()),
@@ -450,13 +429,15 @@ impl Conductor<'_> {
                     initramfs,
                     command_line: kernel.command_line.clone(),
                     tsc_khz: None,
+                    size: Size::default(),
                     ssh: None,
                 };
                 let number = spec.number(abi).expect("a cell without a number is a miss of the plan");
                 let agenda = |leg| agenda(spec, leg, (abi, number), image, self.plan.deadline);
                 let trial = agenda(Leg::ConfigOff).0;
-                let boards = self.boards(&guest, trial).await;
-                (guest.accel, guest.machine, guest.tsc_khz) = (boards.accel, boards.machine, boards.tsc_khz);
+                let boards = self.machines.boards(&self.shared.ctx, &guest, trial).await;
+                boards.equip(&mut guest);
+                boards.tell(&mut self.shared.record.borrow_mut().host);
                 let (runs, mut expectation) = agenda(leg);
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
@@ -489,7 +470,7 @@ impl Conductor<'_> {
                     None => Kit::make(self.shop, project, host, &out.join("ssh")).await?,
                 };
                 let initramfs = out.join("images").join(format!("{kernel}.{abi}.ssh.initramfs"));
-                if self.kept.insert(initramfs.clone()) {
+                if self.machines.is_first(&initramfs) {
                     kit.append(&image.path, &initramfs)?;
                 }
                 let access = SshAccess { client_key: kit.client_key.clone(), host_key: kit.host_key.clone() };
@@ -558,52 +539,6 @@ impl Conductor<'_> {
         }
         Ok(images)
     }
-
-    /// Puts a file of the cache into the run's folder, which is then whole by itself.
-    fn keep(&mut self, file: &Path, name: &str) -> Result<PathBuf, Trouble> {
-        let folder = self.means.out.join("images");
-        fs::create_dir_all(&folder)?;
-        let kept = folder.join(name);
-        if self.kept.insert(kept.clone()) {
-            // Whatever lies there by this name is not of this run.
-            let _ = std::fs::remove_file(&kept);
-            if std::fs::hard_link(file, &kept).is_err() {
-                fs::copy(file, &kept)?;
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Accelerator and board, decided once per run, by a trial boot of the first guest if need be.
-    async fn boards(&mut self, guest: &Guest, mut runs: Vec<PlannedRun>) -> Boards {
-        if let Some(boards) = self.boards {
-            return boards;
-        }
-        let Means { store, host, qemu, accel, out, .. } = *self.means;
-        let tsc_khz = accel::tsc_khz(store);
-        let decision = match accel::known(store, host, qemu, accel) {
-            Known::Decided(decision) => decision,
-            Known::Untried => {
-                let machine = accel::machine(qemu, Accel::Kvm, tsc_khz);
-                let trial = Guest { machine, tsc_khz, ..guest.clone() };
-                // The tool's own probe is enough: the question is whether a guest runs at all.
-                runs.truncate(1);
-                let plan = GuestPlan { runs };
-                let decision = accel::try_kvm(&self.shared.ctx, &trial, &plan, &out.join("kvm-trial")).await;
-                match decision.accel {
-                    Accel::Kvm => accel::remember(store, qemu, &decision),
-                    Accel::Tcg => self.refused = Some(decision.clone()),
-                }
-                decision
-            }
-        };
-        let machine = accel::machine(qemu, decision.accel, tsc_khz);
-        let mut record = self.shared.record.borrow_mut();
-        record.host.accel = decision.accel.to_string();
-        record.host.accel_why.clone_from(&decision.why);
-        record.host.machine = machine.to_string();
-        *self.boards.insert(Boards { accel: decision.accel, machine, tsc_khz })
-    }
 }
 
 /// What a guest is asked to do, and what the judge is to expect of it.
@@ -642,7 +577,7 @@ fn agenda(
             Mode::Traced => spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect(),
             Mode::Plain => Vec::new(),
         };
-        runs.push(PlannedRun { mode, deadline, args, env: Vec::new(), doors });
+        runs.push(PlannedRun { mode, deadline, dir: None, args, env: Vec::new(), doors });
     }
     let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
     (runs, Expectation { leg, abi, number, table, runs: expected, known })
@@ -693,7 +628,7 @@ impl Job {
             // It never ran: the end of the run says so.
             return;
         }
-        ctx.events.send(RunEvent::CellStarted(self.id.clone()));
+        ctx.events.send(RunEvent::CellStarted(self.id.to_string()));
         let folder = self.shared.out.join(self.id.slug());
         let started = Instant::now();
         let mut cells = Vec::new();
@@ -742,23 +677,12 @@ impl Job {
     }
 
     fn record(&self, expected: &Expectation, seen: &Evidence, folder: &Path) -> CellRecord {
-        let ms = |time: Duration| time.as_millis() as u64;
         let mut cell = CellRecord::new(&self.id, verdict::judge(expected, seen));
         cell.entries = verdict::entries(expected, seen);
         cell.recorded = verdict::recorded(expected, seen).into_iter().map(Into::into).collect();
         cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
-        cell.durations = Durations {
-            boot_ms: seen.hello.as_ref().map(|(at, _)| ms(*at)),
-            run_ms: seen.hello.as_ref().zip(seen.bye).map(|((hello, _), bye)| ms(bye.saturating_sub(*hello))),
-            total_ms: ms(seen.over_at),
-        };
-        let finding = |finding: &console::Finding| FindingRecord {
-            kind: finding.kind.as_str().to_owned(),
-            title: finding.title.clone(),
-            line: finding.line,
-            fatal: finding.fatal,
-        };
-        cell.findings = seen.findings.iter().map(finding).collect();
+        cell.durations = Durations::of(seen);
+        cell.findings = seen.findings.iter().map(FindingRecord::from).collect();
         cell.logs = below(&self.shared.out, folder);
         if cell.verdict != Verdict::Pass {
             let console = std::fs::read(folder.join(vm::log::CONSOLE)).unwrap_or_default();

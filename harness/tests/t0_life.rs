@@ -63,6 +63,7 @@ fn plan() -> Plan {
     let run = |mode| PlannedRun {
         mode,
         deadline: Duration::from_secs(45),
+        dir: None,
         args: vec!["/t".to_owned()],
         env: Vec::new(),
         doors: if mode == Mode::Traced { Abi::ALL.map(|abi| abi.door(463)).to_vec() } else { Vec::new() },

@@ -35,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Build kernels with a syscall's series, run its selftest by every ABI, print the matrix
     TestSyscall(Box<TestSyscall>),
+    /// Build directories of the kernel's own selftests by every ABI, run each program in a guest of its own
+    TestSelftest(TestSelftest),
     /// Show what is needed on this machine and what of it is missing
     Doctor(Doctor),
     /// Run this project's own tests
@@ -193,6 +195,62 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+}
+
+/// `test-selftest`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct TestSelftest {
+    /// A directory below tools/testing/selftests, or `all-syscalls`: those about system calls
+    #[arg(value_name = "DIR", required_unless_present = "from")]
+    pub dirs: Vec<RelPath>,
+    /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "abi", "list", "dry_run", "out"])]
+    pub from: Vec<PathBuf>,
+    /// On this kernel (repeatable) [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Vec<KernelName>,
+    /// Only this ABI (repeatable): m64, m32, mx32
+    #[arg(long, value_name = "ABI")]
+    pub abi: Vec<Abi>,
+    /// Guests at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
+    pub jobs: Option<usize>,
+    /// Deadline of each program, in seconds [default: four times what the directory's settings say]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
+    pub timeout: Option<Duration>,
+    /// Build without the sanitizers that a directory's Makefile asks for
+    #[arg(long)]
+    pub no_sanitizers: bool,
+    /// List the directories' programs, and stop
+    #[arg(long)]
+    pub list: bool,
+    /// How guests are run: auto takes KVM only after a guest has really run under it
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
+    pub accel: AccelChoice,
+    /// How the result is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PageFormat,
+    /// Where logs and run.json go [default: a new folder below target/abimatrix]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How a result is printed that can also be a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PageFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// To keep: docs/kselftest-abi.md is such a page.
+    Markdown,
 }
 
 /// `doctor`.

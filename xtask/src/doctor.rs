@@ -86,7 +86,7 @@ fn table(host: &Host, sources: &[Tool], kvm: &str) -> String {
         let (word, what) = match (&state, tool.need) {
             (Ok(state), _) => ("ok", state.clone()),
             (Err(why), Need::Required) => ("MISSING", advice(&tool, why)),
-            (Err(why), Need::Column(_)) => ("missing", advice(&tool, why)),
+            (Err(why), Need::Column(_) | Need::Selftests) => ("missing", advice(&tool, why)),
             (Err(why), Need::Ssh | Need::Helpful) => ("absent", advice(&tool, why)),
         };
         lines.push(format!("{word:8} {:width$}  {what}", tool.name));

@@ -11,11 +11,13 @@ mod doctor;
 mod ktap;
 mod progress;
 mod recipe;
+mod runs;
 mod say;
 mod scan_log;
 mod session;
 mod setup;
 mod test;
+mod test_selftest;
 mod test_syscall;
 mod with_ssh;
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         cli::Command::TestSyscall(args) if with_ssh::is_needed(args) => with_ssh::run(args),
         cli::Command::TestSyscall(args) => test_syscall::run(args),
+        cli::Command::TestSelftest(args) => test_selftest::run(args),
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),
         cli::Command::Clean(args) => clean::run(args),

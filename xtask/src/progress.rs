@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use harness::judge::console::sanitize_lines;
-use harness::model::{CellId, Events, RunEvent, Stage, Verdict};
+use harness::model::{Events, RunEvent, Stage, Verdict};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::Common;
@@ -27,7 +27,7 @@ pub fn events(common: &Common) -> Events {
 struct Screen {
     bars: Option<MultiProgress>,
     open: RefCell<HashMap<(Stage, String), ProgressBar>>,
-    guests: RefCell<HashMap<CellId, ProgressBar>>,
+    guests: RefCell<HashMap<String, ProgressBar>>,
     verbose: u8,
 }
 
@@ -68,7 +68,7 @@ impl Screen {
             RunEvent::Command(argv) if self.verbose > 1 => self.line(&format!("$ {argv}")),
             RunEvent::Command(_) => {}
             RunEvent::CellStarted(cell) => {
-                if let Some(bar) = self.bar("boot", &cell.to_string()) {
+                if let Some(bar) = self.bar("boot", &cell) {
                     self.guests.borrow_mut().insert(cell, bar);
                 } else if self.verbose > 0 {
                     self.line(&format!("{:10} {cell}", "boot"));

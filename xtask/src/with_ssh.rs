@@ -11,7 +11,7 @@ use harness::boot::link;
 use harness::plan::host;
 
 use crate::cli::{Exit, TestSyscall, TransportChoice};
-use crate::{doctor, progress, say, session, setup, test_syscall};
+use crate::{doctor, progress, runs, say, session, setup, test_syscall};
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
@@ -28,7 +28,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(&ctx, &store).await;
         }
-        test_syscall::complain(&test_syscall::lacks(args, &host, &[]))?;
+        runs::complain(&test_syscall::lacks(args, &host, &[]))?;
         Ok(session::stopped(&ctx.stop))
     })?;
     if let Some(signal) = stopped {

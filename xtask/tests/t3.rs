@@ -47,6 +47,7 @@ fn main() {
         ("ctrl-c while guests run ends them and keeps what was finished", interrupt_in_boot),
         ("ctrl-c while the compiler runs leaves no make behind", interrupt_in_compile),
         ("sigkill of the tool leaves no process and no scratch behind", killed),
+        ("six directories of kselftest give what is known of them by each ABI", kselftests),
         ("a missing i386 entry fails by that ABI alone", i386_entry_missing),
         ("the unpatched leg gives enosys by every door", unpatched),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
@@ -317,6 +318,57 @@ fn selftest_extra() {
 
 fn selftest_no_call() {
     seeded("selftest-no-call", &[], [("error", "not-entered", "never entered"); 3]);
+}
+
+/// One kernel more, and directories whose `config` asks for little: what is known of them by reading the
+/// code stands in docs/kselftest-abi.notes.yaml.
+fn kselftests() {
+    let run = xtask(&[
+        "test-selftest",
+        "core",
+        "futex/functional",
+        "rlimits",
+        "rseq",
+        "sigaltstack",
+        "timens",
+        "--kernel",
+        KERNEL,
+        "--timeout",
+        "60",
+        "--format",
+        "json",
+    ]);
+    let cells = run.cells();
+    let verdict = |dir: &str, program: &str, abi: &str| {
+        let is = |cell: &&serde_json::Value| {
+            cell["dir"] == dir && cell["program"] == program && cell["abi"] == abi
+        };
+        let cell = cells.iter().find(is).unwrap_or_else(|| panic!("no {dir}/{program} {abi}: {run}"));
+        cell["verdict"].as_str().unwrap().to_owned()
+    };
+    for (dir, program, expected) in [
+        ("core", "close_range_test", ["pass"; 3]),
+        ("core", "unshare_test", ["pass"; 3]),
+        // With 32-bit times (CONFIG_COMPAT_32BIT_TIME) i386 is like the others.
+        ("futex/functional", "futex_wait_timeout", ["pass"; 3]),
+        ("futex/functional", "futex_wait", ["pass"; 3]),
+        ("rlimits", "rlimits-per-userns", ["pass"; 3]),
+        ("sigaltstack", "sas", ["pass"; 3]),
+        ("rseq", "basic_test", ["pass"; 3]),
+        // Assembly for LP64, which the header takes x32 for.
+        ("rseq", "basic_percpu_ops_test", ["pass", "pass", "error"]),
+        // -Werror, and a time_t that is no long.
+        ("timens", "timens", ["pass", "pass", "error"]),
+    ] {
+        let found = ["m64", "m32", "mx32"].map(|abi| verdict(dir, program, abi));
+        assert_eq!(found, expected.map(str::to_owned), "{dir}/{program}: {run}");
+    }
+    let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let disagreements = record["disagreements"].as_array().unwrap();
+    let explained =
+        |dir: &str| disagreements.iter().any(|item| item["dir"] == dir && item["note"]["what"] == "test");
+    assert!(explained("rseq") && explained("timens"), "{disagreements:#?}");
+    assert_eq!(record["kernels"][0]["options"]["CONFIG_COMPAT_32BIT_TIME"], "y", "{run}");
 }
 
 fn i386_entry_missing() {

@@ -170,6 +170,7 @@ fn planned(mode: Mode) -> PlannedRun {
     PlannedRun {
         mode,
         deadline: Duration::from_secs(1),
+        dir: None,
         args: vec!["/t".to_owned()],
         env: Vec::new(),
         doors: if mode == Mode::Traced { vec![DOOR] } else { Vec::new() },
@@ -532,8 +533,8 @@ pub fn mbox(bytes: &[u8]) {
 
 // ---- the plan
 
-/// A plan: each NUL-ended word is an argument, a variable if it has a `=` after the first word, or
-/// the next run if it is empty.
+/// A plan: each NUL-ended word is an argument, a variable if it has a `=` after the first word, the
+/// working directory if it is `dir=…` before that, or the next run if it is empty.
 pub fn plan(bytes: &[u8]) {
     let mut plan = Plan { runs: Vec::new() };
     for run in bytes.split(|byte| *byte == 1) {
@@ -546,6 +547,7 @@ pub fn plan(bytes: &[u8]) {
                 Some((name, value)) if !planned.args.is_empty() => {
                     planned.env.push((name.to_owned(), value.to_owned()));
                 }
+                Some(("dir", value)) => planned.dir = Some(value.to_owned()),
                 _ => planned.args.push(word),
             }
         }
@@ -557,13 +559,18 @@ pub fn plan(bytes: &[u8]) {
     for run in &plan.runs {
         let mode = if run.mode == Mode::Plain { "plain" } else { "traced" };
         let _ = write!(text, "run={mode}\ndeadline_ms={}\n", run.deadline.as_millis());
+        run.dir.iter().for_each(|dir| text += &format!("dir={dir}\n"));
         run.args.iter().for_each(|arg| text += &format!("arg={arg}\n"));
         run.env.iter().for_each(|(name, value)| text += &format!("env={name}={value}\n"));
         run.doors.iter().for_each(|door| text += &format!("door={:08x}:{}\n", door.arch, door.nr));
         text += "end\n";
     }
     assert_eq!(&frame[36..], text.as_bytes());
-    let words: usize = plan.runs.iter().map(|run| 3 + run.args.len() + run.env.len() + run.doors.len()).sum();
+    let words: usize = plan
+        .runs
+        .iter()
+        .map(|run| 3 + usize::from(run.dir.is_some()) + run.args.len() + run.env.len() + run.doors.len())
+        .sum();
     assert_eq!(text.lines().count(), words, "a word became a line of its own");
     assert!(text.len() <= 65536 && text.bytes().all(|byte| matches!(byte, b'\n' | 0x20..=0x7e)));
 }

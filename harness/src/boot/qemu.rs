@@ -79,9 +79,27 @@ pub struct Guest {
     pub command_line: Vec<String>,
     /// The host's time-stamp counter in kHz: microvm has nothing to calibrate against under TCG.
     pub tsc_khz: Option<u64>,
+    /// How large it is.
+    #[serde(default)]
+    pub size: Size,
     /// The agent is reached over ssh, by this; otherwise by its result port.
     #[serde(default)]
     pub ssh: Option<SshAccess>,
+}
+
+/// What a guest has of processors and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Processors.
+    pub cpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Default for Size {
+    fn default() -> Size {
+        Size { cpus: 1, memory_mib: limits::GUEST_MEMORY_MIB }
+    }
 }
 
 /// The name of the result port inside the guest.
@@ -125,8 +143,8 @@ impl Guest {
         option("accel", self.accel.to_string());
         // TCG's default model has neither SMAP nor SMEP and would hide real bugs.
         option("cpu", "max".to_owned());
-        option("smp", "1".to_owned());
-        option("m", limits::GUEST_MEMORY_MIB.to_string());
+        option("smp", self.size.cpus.to_string());
+        option("m", self.size.memory_mib.to_string());
         option("display", "none".to_owned());
         option("kernel", plain(&self.kernel));
         option("initrd", plain(&self.initramfs));
@@ -192,6 +210,7 @@ mod tests {
             initramfs: "/c/initramfs".into(),
             command_line: vec!["syscall.x32=y".into()],
             tsc_khz: Some(2_100_000),
+            size: Size::default(),
             ssh: None,
         }
     }

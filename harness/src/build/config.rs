@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::kconfig::depends::Reason;
 use super::kconfig::{self, FinalConfig, Fragment, ParseError, Symbol, Value};
@@ -31,6 +32,19 @@ pub struct Configured {
     pub lost: BTreeMap<Abi, String>,
     /// Lines of our own fragments whose symbol a user's tree does not define, in words.
     pub left_out: Vec<String>,
+    /// What of the wishes Kconfig did not keep, and why.
+    pub dropped: Vec<DroppedWish>,
+}
+
+/// A line that was wished for and that Kconfig did not keep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedWish {
+    /// The fragment that asks for it.
+    pub fragment: String,
+    /// The option, with `CONFIG_`.
+    pub option: String,
+    /// What became of it and why, in Kconfig's own words.
+    pub text: String,
 }
 
 impl Configured {
@@ -126,6 +140,22 @@ fn defined_by(bench: &Bench<'_>, series: &Overlay) -> BTreeSet<String> {
     found
 }
 
+/// A list beside a configuration; one that is not there is empty.
+fn read_list<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Trouble> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    Ok(serde_json::from_slice(&fs::read(path)?).map_err(std::io::Error::from)?)
+}
+
+/// Writes such a list, if there is anything in it.
+fn write_list<T: Serialize>(path: &Path, list: &[T]) -> Result<(), Trouble> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    Ok(fs::write(path, serde_json::to_vec(list).map_err(std::io::Error::from)?)?)
+}
+
 /// Merges the fragments, lets Kconfig make a `.config` of them, and checks that it kept each line.
 pub async fn configure(
     bench: &mut Bench<'_>,
@@ -133,10 +163,23 @@ pub async fn configure(
     overlay: &Overlay,
     fragments: &[Fragment],
 ) -> Result<Configured, Trouble> {
+    configure_with(bench, what, overlay, fragments, &[]).await
+}
+
+/// The same, with fragments that the result may fall short of: what Kconfig does not keep of
+/// `wishes` is told in [`Configured::dropped`]. What the fragments decide, a wish does not change.
+pub async fn configure_with(
+    bench: &mut Bench<'_>,
+    what: &str,
+    overlay: &Overlay,
+    fragments: &[Fragment],
+    wishes: &[Fragment],
+) -> Result<Configured, Trouble> {
     let (shop, kernel) = (bench.shop, bench.kernel);
     let recipe = &kernel.recipe;
     let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-    let merged = kconfig::merge(fragments).map_err(|error| dropped(error.to_string()))?;
+    let mut merged = kconfig::merge(fragments).map_err(|error| dropped(error.to_string()))?;
+    merged.wish(wishes);
     let requested = merged.render();
     let (compiler, vars) = toolchain(shop, recipe);
     let mut key = KeyBuilder::new("config")
@@ -154,16 +197,16 @@ pub async fn configure(
         // What is left out there is an error elsewhere.
         key = key.input("unknown symbols", "left out");
     }
+    let wished = wishes.iter().map(|wish| wish.name.as_str()).collect::<Vec<_>>();
+    if !wishes.is_empty() {
+        key = key.input("wishes", wished.join(" "));
+    }
     let key = key.finish();
     let read = |path: PathBuf| -> Result<Configured, Trouble> {
         let text = fs::read_to_string(path.join("config"))?;
-        let list = |name: &str| Ok::<_, Trouble>(fs::read(path.join(name))?);
-        let lost = serde_json::from_slice(&list("lost")?).map_err(std::io::Error::from)?;
-        let left_out = match path.join("left-out").exists() {
-            true => serde_json::from_slice(&list("left-out")?).map_err(std::io::Error::from)?,
-            false => Vec::new(),
-        };
-        Ok(Configured { text, requested: requested.clone(), lost, left_out })
+        let lost = serde_json::from_slice(&fs::read(path.join("lost"))?).map_err(std::io::Error::from)?;
+        let (left_out, dropped) = (read_list(&path.join("left-out"))?, read_list(&path.join("dropped"))?);
+        Ok(Configured { text, requested: requested.clone(), lost, left_out, dropped })
     };
     let find = || match recipe.build_folder {
         None => shop.store.find(shop.ctx, "config", &key),
@@ -215,16 +258,23 @@ pub async fn configure(
             wrong.extract_if(.., |dropped| of_abi(dropped)).map(|dropped| (abi, dropped.to_string())),
         );
     }
+    let is_wish = |line: &mut kconfig::Dropped| wished.contains(&line.origin.fragment.as_str());
+    let not_kept: Vec<DroppedWish> = wrong
+        .extract_if(.., is_wish)
+        .map(|line| DroppedWish {
+            fragment: line.origin.fragment.clone(),
+            option: line.symbol.to_string(),
+            text: line.to_string(),
+        })
+        .collect();
     if !wrong.is_empty() {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         return Err(dropped(lines.join("\n")));
     }
     let made = shop.store.scratch("config-")?;
     fs::write(made.path().join("lost"), serde_json::to_vec(&lost).map_err(std::io::Error::from)?)?;
-    if !left_out.is_empty() {
-        let list = serde_json::to_vec(&left_out).map_err(std::io::Error::from)?;
-        fs::write(made.path().join("left-out"), list)?;
-    }
+    write_list(&made.path().join("left-out"), &left_out)?;
+    write_list(&made.path().join("dropped"), &not_kept)?;
     fs::write(made.path().join("config"), &text)?;
     let entry = shop.store.publish("config", &key, made)?;
     read(entry.path)

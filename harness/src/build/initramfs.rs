@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use cpio::newc::{Builder, trailer};
 use fs_err as fs;
 
+use super::kselftest::Built;
 use super::selftest::{GuestProgram, Programs};
+use super::userland::Userland;
 use super::{Trouble, Workshop};
 use crate::store::{Key, KeyBuilder};
 
@@ -30,9 +33,11 @@ pub struct Image {
 }
 
 /// One thing in the archive.
+#[derive(Debug)]
 pub(super) enum Node {
     Folder,
     File { mode: u32, bytes: Vec<u8> },
+    Link { to: String },
     CharDevice { major: u32, minor: u32 },
 }
 
@@ -52,15 +57,9 @@ pub fn pack(
     if let Some(entry) = shop.store.find(shop.ctx, "image", &key)? {
         return Ok(Image { key, path: entry.path.join("initramfs"), tests });
     }
-    let mut nodes = BTreeMap::new();
-    // The agent's own output before it has mounted /dev goes here.
-    nodes.insert("dev/console".to_owned(), Node::CharDevice { major: 5, minor: 1 });
-    for folder in ["proc", "sys", "tmp", "run", "root"] {
-        nodes.insert(folder.to_owned(), Node::Folder);
-    }
+    let mut nodes = world(agent)?;
     let program =
         |path: &PathBuf| -> io::Result<Node> { Ok(Node::File { mode: 0o755, bytes: fs::read(path)? }) };
-    nodes.insert("init".to_owned(), program(&agent.path)?);
     nodes.insert(PROBE.trim_start_matches('/').to_owned(), program(&probe.path)?);
     for (inside, path) in programs.files()? {
         nodes.insert(inside, program(&path)?);
@@ -69,6 +68,71 @@ pub fn pack(
     fs::write(made.path().join("initramfs"), archive(nodes)?)?;
     let entry = shop.store.publish("image", &key, made)?;
     Ok(Image { key, path: entry.path.join("initramfs"), tests })
+}
+
+/// Packs what the programs of a kselftest directory run in, or finds it. The kernel unpacks several
+/// archives in a row: userland and programs are archives already.
+pub fn pack_kselftest(
+    shop: &Workshop<'_>,
+    agent: &GuestProgram,
+    userland: &Userland,
+    built: &Built,
+) -> Result<PathBuf, Trouble> {
+    let key = KeyBuilder::new("image")
+        .input("agent", agent.key.as_str())
+        .input("userland", userland.key.as_str())
+        .input("kselftest", built.key.as_str())
+        .finish();
+    if let Some(entry) = shop.store.find(shop.ctx, "image", &key)? {
+        return Ok(entry.path.join("initramfs"));
+    }
+    let mut bytes = archive(world(agent)?)?;
+    for part in [&userland.archive, &built.archive] {
+        // Each begins where a header may.
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(fs::read(part)?);
+    }
+    let made = shop.store.scratch("image-")?;
+    fs::write(made.path().join("initramfs"), bytes)?;
+    let entry = shop.store.publish("image", &key, made)?;
+    Ok(entry.path.join("initramfs"))
+}
+
+/// What every image has: the agent, and the folders it mounts file systems on.
+fn world(agent: &GuestProgram) -> io::Result<BTreeMap<String, Node>> {
+    let mut nodes = BTreeMap::new();
+    // The agent's own output before it has mounted /dev goes here.
+    nodes.insert("dev/console".to_owned(), Node::CharDevice { major: 5, minor: 1 });
+    for folder in ["proc", "sys", "tmp", "run", "root"] {
+        nodes.insert(folder.to_owned(), Node::Folder);
+    }
+    nodes.insert("init".to_owned(), Node::File { mode: 0o755, bytes: fs::read(&agent.path)? });
+    Ok(nodes)
+}
+
+/// A folder's contents as nodes below `inside`, modes and links kept.
+pub(super) fn nodes_of(root: &Path) -> io::Result<BTreeMap<String, Node>> {
+    let mut nodes = BTreeMap::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            let meta = fs::symlink_metadata(&path)?;
+            let node = if meta.is_dir() {
+                todo.push(path);
+                Node::Folder
+            } else if meta.is_symlink() {
+                Node::Link { to: fs::read_link(&path)?.to_string_lossy().into_owned() }
+            } else if meta.is_file() {
+                Node::File { mode: meta.permissions().mode() & 0o777, bytes: fs::read(&path)? }
+            } else {
+                continue;
+            };
+            nodes.insert(name, node);
+        }
+    }
+    Ok(nodes)
 }
 
 /// The bytes of an archive of `nodes` and of the folders in which they lie.
@@ -90,6 +154,7 @@ pub(super) fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
         let (entry, bytes) = match &node {
             Node::Folder => (entry.mode(0o040_755), none),
             Node::File { mode, bytes } => (entry.mode(0o100_000 | mode), bytes.as_slice()),
+            Node::Link { to } => (entry.mode(0o120_777), to.as_bytes()),
             Node::CharDevice { major, minor } => {
                 (entry.mode(0o020_600).rdev_major(*major).rdev_minor(*minor), none)
             }

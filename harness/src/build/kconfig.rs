@@ -350,6 +350,17 @@ impl Requested {
         self.wanted.get(symbol)
     }
 
+    /// Adds what these ask for, as far as nobody has asked for something else before.
+    pub fn wish(&mut self, wishes: &[Fragment]) {
+        for Fragment { name, entries } in wishes {
+            for Entry { symbol, value, line } in entries {
+                let origin = Origin { fragment: name.clone(), line: *line };
+                let wanted = || Wanted { value: value.clone(), origin };
+                self.wanted.entry(symbol.clone()).or_insert_with(wanted);
+            }
+        }
+    }
+
     /// The text for KCONFIG_ALLCONFIG: sorted, and free of anything that differs between two
     /// checkouts, so that it can be part of a cache key.
     pub fn render(&self) -> String {

@@ -10,12 +10,15 @@ pub mod elf;
 pub mod initramfs;
 pub mod kconfig;
 pub mod kernel;
+pub mod kselftest;
+pub mod libraries;
 pub mod selftest;
 pub mod series;
 pub mod snapshot;
 pub mod source;
 pub mod ssh;
 pub mod tree;
+pub mod userland;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,6 @@
 //! linked statically where that works; otherwise the shared libraries it names travel with it.
 //! The ABI of every binary is proved from its ELF header before it may run.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -13,7 +12,7 @@ use super::initramfs::TEST_DIR;
 use super::kernel::{Bench, make};
 use super::series::Overlay;
 use super::tree::WorkTree;
-use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf};
+use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
 use crate::limits;
 use crate::model::{Abi, Cause, Stage};
 use crate::plan::files::{Project, Spec};
@@ -211,55 +210,11 @@ async fn make_programs(
         let program = tests.join(name);
         fs::write(&program, &bytes)?;
         if facts.interpreter.is_some() || !facts.needed.is_empty() {
-            bring_libraries(shop, &root, facts, abi).await?;
+            libraries::bring(shop, &root, facts, abi).await?;
         }
     }
     fs::write(made.path().join("programs"), names.join("\n"))?;
     Ok((made, names))
-}
-
-/// Puts the dynamic loader and every shared library, and theirs, where the loader looks for them.
-pub(super) async fn bring_libraries(
-    shop: &Workshop<'_>,
-    root: &Path,
-    facts: elf::ElfFacts,
-    abi: Abi,
-) -> Result<(), Trouble> {
-    let missing = |name: &str| {
-        let detail = format!("its programs need {name}, which this host does not have for that ABI");
-        Trouble::from(Cause::NoCompiler { abi, packages: abi.packages().join(" and "), detail })
-    };
-    if let Some(loader) = &facts.interpreter {
-        let bytes = std::fs::read(loader).map_err(|_| missing(loader))?;
-        put(root, Path::new(loader), &bytes)?;
-    }
-    let mut todo = facts.needed;
-    let mut seen = BTreeSet::new();
-    while let Some(name) = todo.pop() {
-        if !seen.insert(name.clone()) {
-            continue;
-        }
-        let asked = Cmd::new("gcc").arg(abi.flag()).arg(format!("-print-file-name={name}"));
-        let path = PathBuf::from(asked.output(shop.ctx).await?.text().trim());
-        // The compiler echoes a name that it does not know.
-        if !path.is_absolute() {
-            return Err(missing(&name));
-        }
-        let bytes = fs::read(&path)?;
-        let library = elf::prove(&bytes, abi).map_err(|_| missing(&name))?;
-        let folder = fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?;
-        put(root, &folder.join(&name), &bytes)?;
-        todo.extend(library.needed);
-    }
-    Ok(())
-}
-
-fn put(root: &Path, inside: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let target = root.join(inside.strip_prefix("/").unwrap_or(inside));
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::write(target, bytes)
 }
 
 /// Builds PID 1 of every guest. It is an m64 program whatever ABI is tested: the kernel is.

@@ -12,8 +12,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
 use super::initramfs::{Node, archive};
-use super::selftest::{self, bring_libraries, files_below};
-use super::{Trouble, Workshop, elf};
+use super::selftest::{self, files_below};
+use super::{Trouble, Workshop, elf, libraries};
 use crate::model::{Abi, Cause};
 use crate::plan::files::Project;
 use crate::plan::host::Host;
@@ -54,7 +54,7 @@ impl Kit {
         let facts =
             elf::prove(&dropbear, Abi::M64).map_err(|found| lacks(&format!("dropbear is {found}")))?;
         let root = shop.store.scratch("ssh-")?;
-        bring_libraries(shop, root.path(), facts, Abi::M64).await?;
+        libraries::bring(shop, root.path(), facts, Abi::M64).await?;
         let relay = selftest::relay(shop, project).await?;
 
         let mut nodes = BTreeMap::new();

@@ -95,7 +95,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let seen = &unknown;
     let mut causes = Vec::new();
     machine(seen, &mut causes);
-    gaps(expected, seen, &mut causes);
+    gaps(&expected.runs, seen, &mut causes);
     let mut cases = Vec::new();
     let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
     let many = judged.len() > 1;
@@ -105,15 +105,27 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     }
     wired(expected, seen, &mut causes);
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
-        outcome(expected, expected_run, run, seen, &mut causes);
+        outcome(expected.abi, expected_run, run, seen, &mut causes);
     }
     for (expected_run, run) in &judged {
         report(expected, (expected_run, many), run, &mut met, &mut causes);
     }
     entered(expected, seen, &mut causes);
     probed(expected, seen, &mut causes);
-    tainted(expected, seen, known_taint, &mut causes);
+    tainted(&expected.runs, seen, known_taint, &mut causes);
     blind(seen, &mut causes);
+    let judged = decide(causes, cases, met);
+    // The last line of defence, should a step above ever forget a case.
+    if judged.verdict == Verdict::Pass && !judged.cases.iter().any(|case| case.verdict == Verdict::Pass) {
+        let detail = "it reported no case that passed".to_owned();
+        let program = "the cell".to_owned();
+        return Judged::without_run(Cause::NoReport { program, detail });
+    }
+    judged
+}
+
+/// The first cause decides; without one it is a pass.
+pub(super) fn decide(mut causes: Vec<Cause>, cases: Vec<CaseResult>, known: Vec<KnownIssue>) -> Judged {
     causes.retain(|cause| !broken_one("cause", &cause.kind()));
     // Skips weigh least: they only say that nothing was seen.
     let (skips, mut causes): (Vec<_>, Vec<_>) =
@@ -122,13 +134,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let mut causes = causes.into_iter();
     let cause = causes.next();
     let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
-    // The last line of defence, should a step above ever forget a case.
-    if verdict == Verdict::Pass && !cases.iter().any(|case| case.verdict == Verdict::Pass) {
-        let detail = "it reported no case that passed".to_owned();
-        let program = "the cell".to_owned();
-        return Judged::without_run(Cause::NoReport { program, detail });
-    }
-    Judged { verdict, cause, also: causes.collect(), cases, known: met }
+    Judged { verdict, cause, also: causes.collect(), cases, known }
 }
 
 /// How often the syscall was entered in the traced runs, by each ABI's door.
@@ -184,7 +190,7 @@ fn summary(finding: &Finding) -> FaultSummary {
 }
 
 /// What became of the machine as a whole.
-fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
+pub(super) fn machine(seen: &Evidence, causes: &mut Vec<Cause>) {
     if let Some(Abort::Stop(signal)) = &seen.abort {
         causes.push(Cause::Interrupted { signal: (*signal).to_owned() });
     }
@@ -355,12 +361,12 @@ const GUEST_OFF: &str = "guest-shutdown";
 
 /// What should be there after a bye and is not. A stream's decoder has made sure of all that
 /// already; nothing here relies on it.
-fn gaps(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
-    if expected.runs.len() != seen.runs.len() {
-        let detail = format!("{} runs were planned and {} kept", expected.runs.len(), seen.runs.len());
+pub(super) fn gaps(expected: &[ExpectedRun], seen: &Evidence, causes: &mut Vec<Cause>) {
+    if expected.len() != seen.runs.len() {
+        let detail = format!("{} runs were planned and {} kept", expected.len(), seen.runs.len());
         causes.push(Cause::Harness { detail });
     }
-    if runs(expected, seen, Role::Judged).next().is_none() {
+    if !expected.iter().any(|run| run.role == Role::Judged) {
         causes.push(Cause::Harness { detail: "the plan had no run to judge".to_owned() });
     }
     // No run follows one that cannot be killed, and that one is a cause of its own.
@@ -371,7 +377,7 @@ fn gaps(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
         let detail = "the agent said bye before all programs had ended".to_owned();
         causes.push(Cause::NoReport { program: "the agent".to_owned(), detail });
     }
-    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+    for (expected_run, run) in expected.iter().zip(&seen.runs) {
         let Some(end) = &run.end else { continue };
         let arrived = (run.stdout.len() as u64, run.stderr.len() as u64);
         let wrote = (end.stdout_bytes, end.stderr_bytes);
@@ -392,8 +398,8 @@ fn words(stderr: &str) -> String {
 }
 
 /// How a program ended.
-fn outcome(
-    cell: &Expectation,
+pub(super) fn outcome(
+    abi: Abi,
     expected: &ExpectedRun,
     run: &RunEvidence,
     seen: &Evidence,
@@ -409,7 +415,7 @@ fn outcome(
         Outcome::Timeout { .. } => {
             causes.push(Cause::TestTimeout { program, deadline_ms: expected.deadline_ms })
         }
-        Outcome::NoExec { .. } if cell.abi == Abi::Mx32 && seen.finding(Kind::X32Disabled).is_some() => {
+        Outcome::NoExec { .. } if abi == Abi::Mx32 && seen.finding(Kind::X32Disabled).is_some() => {
             causes.push(Cause::NoKernelAbi { option: "x32 is turned off on its command line".to_owned() });
         }
         Outcome::NoExec { errno } => {
@@ -516,7 +522,7 @@ fn report(
     }
 }
 
-fn incomplete(report: &ktap::Report, run: &RunEvidence) -> String {
+pub(super) fn incomplete(report: &ktap::Report, run: &RunEvidence) -> String {
     if let Some(reason) = &report.bail {
         return format!("it bailed out: {}", one_line(reason));
     }
@@ -645,14 +651,14 @@ fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<Cause>) {
 /// Whether the kernel came out of the boot and of each run as clean as it went in.
 ///
 /// `excused` is what reports that are known have left: they taint the kernel as any other.
-fn tainted(expected: &Expectation, seen: &Evidence, excused: u64, causes: &mut Vec<Cause>) {
+pub(super) fn tainted(expected: &[ExpectedRun], seen: &Evidence, excused: u64, causes: &mut Vec<Cause>) {
     let mut known = excused | seen.hello.as_ref().map_or(0, |(_, hello)| hello.tainted);
     let faults = known & TAINT_FAULTS & !excused;
     if faults != 0 {
         let (program, flags) = ("the boot".to_owned(), taint_flags(faults));
         causes.push(Cause::Tainted { program, before: 0, after: known, flags });
     }
-    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+    for (expected_run, run) in expected.iter().zip(&seen.runs) {
         let Some(end) = &run.end else { continue };
         // What came between two runs is the work of something that the first left behind.
         let after = known | end.tainted_before | end.tainted_after;
@@ -681,7 +687,7 @@ fn taint_flags(bits: u64) -> String {
 }
 
 /// What may have kept a fault from being seen in a guest that came to its end.
-fn blind(seen: &Evidence, causes: &mut Vec<Cause>) {
+pub(super) fn blind(seen: &Evidence, causes: &mut Vec<Cause>) {
     if seen.bye.is_none() {
         return;
     }
@@ -699,7 +705,7 @@ fn blind(seen: &Evidence, causes: &mut Vec<Cause>) {
     }
 }
 
-fn case_verdict(status: Status) -> Verdict {
+pub(super) fn case_verdict(status: Status) -> Verdict {
     match status {
         Status::Ok => Verdict::Pass,
         // What is expected to fail shows nothing, whichever way it went.
@@ -709,7 +715,7 @@ fn case_verdict(status: Status) -> Verdict {
     }
 }
 
-fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<CaseResult> {
+pub(super) fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<CaseResult> {
     let leaf = |leaf: ktap::Leaf<'_>| CaseResult {
         name: case_name(program, &leaf),
         verdict: case_verdict(leaf.case.status),
@@ -726,13 +732,13 @@ fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let joined: String = lines.collect::<Vec<_>>().join("; ").chars().take(200).collect();
     super::console::sanitize(joined.as_bytes())
 }
 
-fn in_words(outcome: Outcome) -> String {
+pub(super) fn in_words(outcome: Outcome) -> String {
     match outcome {
         Outcome::Exit { code } => format!("exited with status {code}"),
         Outcome::Signal { signal } => format!("killed by {}", signal_name(signal)),

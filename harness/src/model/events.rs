@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{CellId, Verdict};
+use super::Verdict;
 
 /// A step of the job that may take long enough to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,9 +63,9 @@ pub enum RunEvent {
     /// A command is about to run (shown with `-v`).
     Command(String),
     /// A guest is booted.
-    CellStarted(CellId),
+    CellStarted(String),
     /// A cell has its verdict.
-    CellEnded { cell: CellId, verdict: Verdict, passed: u64, total: u64, text: String, elapsed: Duration },
+    CellEnded { cell: String, verdict: Verdict, passed: u64, total: u64, text: String, elapsed: Duration },
 }
 
 /// Where events go.

@@ -204,6 +204,9 @@ pub struct PlannedRun {
     pub mode: Mode,
     /// From its start to SIGTERM, in whole milliseconds.
     pub deadline: Duration,
+    /// Its working directory, an absolute path; an empty one of its own if none is named.
+    #[serde(default)]
+    pub dir: Option<String>,
     /// The program by its absolute path, then its arguments.
     pub args: Vec<String>,
     /// Added to the agent's own `PATH`, `HOME` and `LC_ALL`, or instead of them.

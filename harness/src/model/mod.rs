@@ -5,6 +5,7 @@
 
 mod abi;
 mod events;
+mod explanation;
 mod known;
 mod message;
 mod names;
@@ -13,8 +14,9 @@ mod verdict;
 
 pub use abi::{Abi, Door, Leg};
 pub use events::{Events, Progress, RunEvent, Stage};
+pub use explanation::{Doing, Explanation};
 pub use known::{Date, KnownIssue, NoDate, Symptom};
 pub use message::*;
-pub use names::{CellId, KernelName, NameError, OptionName, RelPath, SyscallName};
+pub use names::{CellId, KernelName, NameError, OptionName, ProgramId, RelPath, SyscallName};
 pub use transport::Transport;
 pub use verdict::{CaseResult, Cause, FaultSummary, Judged, Verdict};

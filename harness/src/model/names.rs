@@ -121,6 +121,33 @@ impl CellId {
     }
 }
 
+/// A cell of a kselftest run: one program of one directory, by one ABI on one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProgramId {
+    /// The source tree.
+    pub kernel: KernelName,
+    /// The directory below `tools/testing/selftests`.
+    pub dir: RelPath,
+    /// The program's file name in it.
+    pub program: RelPath,
+    /// How it was compiled; for a script, how the programs beside it were.
+    pub abi: Abi,
+}
+
+impl ProgramId {
+    /// The name of the cell's folder and of its QEMU.
+    pub fn slug(&self) -> String {
+        let inside = format!("{}/{}", self.dir, self.program).replace('/', "+");
+        format!("{}.{inside}.{}", self.kernel, self.abi)
+    }
+}
+
+impl fmt::Display for ProgramId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{} {}", self.kernel, self.dir, self.program, self.abi)
+    }
+}
+
 impl fmt::Display for CellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.kernel, self.leg, self.abi)

@@ -93,6 +93,8 @@ pub enum Cause {
     TestSignalled { program: String, signal: i32, signal_name: String },
     #[error("{program} exited with status {code} although no case failed")]
     ExitStatus { program: String, code: i32 },
+    #[error("{program} exited with status {code}; it reports no cases and said {said:?}")]
+    ExitFailed { program: String, code: i32, said: String },
     #[error(
         "not wired: number {number} gives -ENOSYS by the {abi} door ({door}); no entry for it in {table}, or the entry's function is not built"
     )]
@@ -121,6 +123,15 @@ pub enum Cause {
     NoEntry { abi: Abi, syscall: String, table: String },
     #[error("programs of this ABI cannot run on this kernel: {option}")]
     NoKernelAbi { option: String },
+    #[error("{program} needs {library}, which is not here for {}: {advice}", abi.flag())]
+    NoLibrary { abi: Abi, program: String, library: String, advice: String },
+    #[error(
+        "{program} is to be built with a sanitizer that the compiler lacks for {}: build without (--no-sanitizers), or install it ({detail})",
+        abi.flag()
+    )]
+    NoSanitizer { abi: Abi, program: String, detail: String },
+    #[error("{program} needs `{command}`, which the guest's userland does not have")]
+    NoCommand { program: String, command: String },
     #[error("the run ended before this cell: {reason}")]
     NotRun { reason: String },
 
@@ -139,6 +150,8 @@ pub enum Cause {
     CompilerDied { what: String, words: String, log: String },
     #[error("the selftest does not build for {0}: {first_error} (log: {log})", abi.flag())]
     SelftestBuild { abi: Abi, first_error: String, log: String },
+    #[error("{program} proves nothing: {helper}, which lies beside it in a kselftest, was not built for {}: {first_error}", abi.flag())]
+    HelperNotBuilt { abi: Abi, program: String, helper: String, first_error: String },
     #[error("{program} is not a {0} binary: {found}", abi.flag())]
     WrongElf { abi: Abi, program: String, found: String },
     #[error("{program}'s report does not match its plan: {detail}")]
@@ -202,19 +215,27 @@ impl Cause {
             | TestStuck { .. }
             | TestSignalled { .. }
             | ExitStatus { .. }
+            | ExitFailed { .. }
             | NotWired { .. }
             | NotAbsent { .. }
             | Tainted { .. }
             | NoExec { .. }
             | TransportsDiffer { .. } => Verdict::Fail,
             Skipped { .. } | CasesSkipped { .. } => Verdict::Skip,
-            NoCompiler { .. } | NoEntry { .. } | NoKernelAbi { .. } | NotRun { .. } => Verdict::Miss,
+            NoCompiler { .. }
+            | NoEntry { .. }
+            | NoKernelAbi { .. }
+            | NoLibrary { .. }
+            | NoSanitizer { .. }
+            | NoCommand { .. }
+            | NotRun { .. } => Verdict::Miss,
             Source { .. }
             | PatchFailed { .. }
             | ConfigDropped { .. }
             | BuildFailed { .. }
             | CompilerDied { .. }
             | SelftestBuild { .. }
+            | HelperNotBuilt { .. }
             | WrongElf { .. }
             | PlanMismatch { .. }
             | NoReport { .. }

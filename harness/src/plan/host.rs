@@ -78,6 +78,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// What `test-selftest` cannot do without beyond that, and what of it is absent.
+    pub fn missing_for_selftests(&self) -> Vec<(Tool, String)> {
+        let absent = self.found.iter().filter(|found| found.tool.need == Need::Selftests);
+        absent.filter_map(|found| Some((found.tool.clone(), found.state.clone().err()?))).collect()
+    }
+
     /// The required tools that are absent, those of `more` included.
     pub fn missing(&self, more: &[Tool]) -> Vec<(Tool, String)> {
         let mut missing = Vec::new();
@@ -245,7 +251,7 @@ async fn links(ctx: &Ctx, store: &Store, compiler: Option<&Compiler>, abi: Abi) 
 /// The first line of a compiler's or linker's words that says what is wrong.
 pub fn first_error(text: &str) -> String {
     let wrong = |line: &&str| {
-        ["error", "cannot find", "No such file", "undefined reference", "***"]
+        ["error", "Error:", "cannot find", "No such file", "undefined reference", "***"]
             .iter()
             .any(|word| line.contains(word))
     };

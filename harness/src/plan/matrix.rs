@@ -177,7 +177,7 @@ pub fn plan(
         [] => Abi::ALL.to_vec(),
         chosen => Abi::ALL.into_iter().filter(|abi| chosen.contains(abi)).collect(),
     };
-    let (jobs, mut notes) = jobs(selection.jobs, host);
+    let (jobs, mut notes) = jobs(selection.jobs, host, limits::GUEST_MEMORY_MIB);
     let mut kernels = Vec::new();
     let mut cells = Vec::new();
     for target in targets {
@@ -327,14 +327,36 @@ fn options(selection: &Selection) -> Vec<String> {
     options
 }
 
+/// The kernels of the command line in its order, each once; all have to be known.
+pub(super) fn select_kernels(
+    chosen: &[KernelName],
+    known: &[KernelName],
+) -> Result<Vec<KernelName>, PlanError> {
+    let mut once: Vec<KernelName> = Vec::new();
+    for name in chosen {
+        if !known.contains(name) {
+            let near = suggestions(name.as_str(), &names(known));
+            return Err(PlanError::NoKernel { name: name.to_string(), near, known: names(known) });
+        }
+        if !once.contains(name) {
+            once.push(name.clone());
+        }
+    }
+    Ok(once)
+}
+
+fn names(list: &[KernelName]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
 pub(super) fn suggestions(word: &str, known: &[String]) -> Vec<String> {
     near(word, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
 }
 
 /// As many guests at once as asked for, or as there are processors; fewer if memory is short.
-fn jobs(asked: Option<usize>, host: &Host) -> (usize, Vec<String>) {
+pub(super) fn jobs(asked: Option<usize>, host: &Host, memory_mib: u64) -> (usize, Vec<String>) {
     let wanted = asked.unwrap_or(host.cpus).clamp(1, limits::JOBS_MAX);
-    let fit = (host.memory_free_mib / limits::GUEST_MEMORY_MIB).max(1) as usize;
+    let fit = (host.memory_free_mib / memory_mib).max(1) as usize;
     if fit < wanted && !broken("memory-bound") {
         let free = host.memory_free_mib;
         return (

@@ -5,6 +5,7 @@
 pub mod derive;
 pub mod files;
 pub mod host;
+pub mod kselftest;
 pub mod mail;
 pub mod near;
 pub mod numbers;

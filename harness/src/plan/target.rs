@@ -9,7 +9,7 @@ use fs_err as fs;
 use super::derive::{DeriveError, Derived};
 use super::files::{Kernel, Patch, Project, Spec};
 use super::mail::{self, MailError};
-use super::matrix::{PlanError, Selection, suggestions};
+use super::matrix::{PlanError, Selection, select_kernels, suggestions};
 use super::yaml::{InputError, read_bytes};
 use crate::limits;
 use crate::model::{KernelName, SyscallName};
@@ -64,13 +64,7 @@ pub struct Targets {
 /// Chooses the kernels.
 pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Result<Targets, PlanError> {
     let known = project.kernels()?;
-    let names = |list: &[KernelName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    for name in &selection.kernels {
-        if !known.contains(name) {
-            let near = suggestions(name.as_str(), &names(&known));
-            return Err(PlanError::NoKernel { name: name.to_string(), near, known: names(&known) });
-        }
-    }
+    select_kernels(&selection.kernels, &known)?;
     let mut with_series: BTreeMap<SyscallName, Vec<KernelName>> = BTreeMap::new();
     for kernel in &known {
         for call in project.syscalls(kernel)? {

@@ -35,6 +35,8 @@ pub struct Tool {
 pub enum Need {
     /// Nothing runs without it.
     Required,
+    /// Without it `test-selftest` runs nothing; nobody else needs it.
+    Selftests,
     /// Without it a column of the matrix is a miss.
     Column(Abi),
     /// Only `--transport ssh` and `both` need it.
@@ -95,6 +97,7 @@ pub fn tools() -> Vec<Tool> {
         },
     ];
     tools.extend(ssh.map(|tool| Tool { need: Need::Ssh, ..tool }));
+    tools.extend(super::kselftest::tools());
     tools.push(Tool {
         need: Need::Helpful,
         ..program("ccache", "ccache", "makes a second build of the same sources cheap")

@@ -2,5 +2,6 @@
 //!
 //! Sees only types of [`crate::judge`] and [`crate::model`]; knows no QEMU and no build.
 
+pub mod kselftest;
 pub mod record;
 pub mod text;

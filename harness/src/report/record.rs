@@ -2,11 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::broken::broken;
+use crate::judge::console::Finding;
 use crate::judge::verdict::{Entry, Recorded};
+use crate::judge::watch::Evidence;
 use crate::model::{
     Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, SyscallName, Transport,
     Verdict,
@@ -165,6 +168,19 @@ pub struct Durations {
     pub total_ms: u64,
 }
 
+impl Durations {
+    /// The times of a guest.
+    pub fn of(seen: &Evidence) -> Durations {
+        let ms = |time: Duration| time.as_millis() as u64;
+        let ran = seen.hello.as_ref().zip(seen.bye);
+        Durations {
+            boot_ms: seen.hello.as_ref().map(|(at, _)| ms(*at)),
+            run_ms: ran.map(|((hello, _), bye)| ms(bye.saturating_sub(*hello))),
+            total_ms: ms(seen.over_at),
+        }
+    }
+}
+
 /// How a cell went over one transport.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportRecord {
@@ -193,6 +209,17 @@ pub struct FindingRecord {
     pub line: u64,
     /// Whether the kernel's state was worth nothing from there on.
     pub fatal: bool,
+}
+
+impl From<&Finding> for FindingRecord {
+    fn from(finding: &Finding) -> FindingRecord {
+        FindingRecord {
+            kind: finding.kind.as_str().to_owned(),
+            title: finding.title.clone(),
+            line: finding.line,
+            fatal: finding.fatal,
+        }
+    }
 }
 
 /// One cell.

@@ -21,7 +21,7 @@ pub enum Paint {
 }
 
 impl Paint {
-    fn wrap(self, verdict: Verdict, text: &str) -> String {
+    pub(super) fn wrap(self, verdict: Verdict, text: &str) -> String {
         if self == Paint::Plain {
             return text.to_owned();
         }
@@ -293,14 +293,14 @@ fn controls(run: &RunRecord, out: &mut String) {
     }
 }
 
-fn short(message: &str) -> String {
+pub(super) fn short(message: &str) -> String {
     let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let text: String = line.join("; ").chars().take(160).collect();
     sanitize(&text)
 }
 
 /// Escapes a text of several lines and sets its further lines in.
-fn indent(text: &str) -> String {
+pub(super) fn indent(text: &str) -> String {
     sanitize_lines(text).replace('\n', "\n    ")
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::boot::qemu::{Accel, Guest, Machine};
+use harness::boot::qemu::{Accel, Guest, Machine, Size};
 use harness::boot::vm;
 use harness::build::initramfs::PROBE;
 use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
@@ -122,6 +122,7 @@ impl Scene {
             initramfs: folder.path().join("script"),
             command_line: Vec::new(),
             tsc_khz: None,
+            size: Size::default(),
             ssh: None,
         };
         Scene { logs: folder.path().join("logs"), folder, guest, deadlines: PATIENT }
@@ -238,6 +239,7 @@ pub fn agenda() -> (Plan, Expectation) {
     let run = |&(role, mode): &(Role, Mode)| PlannedRun {
         mode,
         deadline: Duration::from_secs(5),
+        dir: None,
         args: args(role),
         env: Vec::new(),
         doors: doors(mode),

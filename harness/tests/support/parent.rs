@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::boot::qemu::{Accel, Guest, Machine};
+use harness::boot::qemu::{Accel, Guest, Machine, Size};
 use harness::boot::vm;
 use harness::judge::watch::Deadlines;
 use harness::model::{Events, Mode, Plan, PlannedRun};
@@ -34,11 +34,19 @@ pub fn main(words: &[&str]) {
                 initramfs: folder.join("script"),
                 command_line: Vec::new(),
                 tsc_khz: None,
+                size: Size::default(),
                 ssh: None,
             };
             let args = vec!["/bin/test".to_owned()];
             let deadline = Duration::from_secs(60);
-            let run = PlannedRun { mode: Mode::Plain, deadline, args, env: Vec::new(), doors: Vec::new() };
+            let run = PlannedRun {
+                mode: Mode::Plain,
+                deadline,
+                dir: None,
+                args,
+                env: Vec::new(),
+                doors: Vec::new(),
+            };
             let plan = Plan { runs: vec![run] };
             vm::run(&ctx, &guest, &plan, Deadlines::default(), &folder.join("logs")).await.unwrap();
         } else {

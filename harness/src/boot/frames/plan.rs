@@ -31,6 +31,9 @@ pub enum EncodeError {
     /// No program, or too many arguments.
     #[error("run {run}: a program and its arguments are 1 to {ARGS_MAX}, not {count}")]
     Args { run: usize, count: usize },
+    /// The agent has no directory to start from.
+    #[error("run {run}: the directory `{dir}` is not an absolute path")]
+    Dir { run: usize, dir: String },
     /// The agent searches no path.
     #[error("run {run}: `{program}` is not an absolute path")]
     Program { run: usize, program: String },
@@ -86,10 +89,13 @@ pub fn encode_plan(nonce: Nonce, plan: &Plan) -> Result<Vec<u8>, EncodeError> {
 }
 
 fn check_run(index: usize, planned: &PlannedRun) -> Result<(), EncodeError> {
-    let PlannedRun { mode, deadline, args, env, doors } = planned;
+    let PlannedRun { mode, deadline, dir, args, env, doors } = planned;
     let run = index;
     if deadline.as_millis() == 0 || *deadline > DEADLINE_MAX {
         return Err(EncodeError::Deadline { run, deadline: *deadline });
+    }
+    if let Some(dir) = dir.as_ref().filter(|dir| !dir.starts_with('/')) {
+        return Err(EncodeError::Dir { run, dir: dir.clone() });
     }
     match args.first() {
         Some(_) if args.len() > ARGS_MAX => {
@@ -128,9 +134,10 @@ fn check_run(index: usize, planned: &PlannedRun) -> Result<(), EncodeError> {
 fn write_run(index: usize, run: &PlannedRun, text: &mut String) -> Result<(), EncodeError> {
     // Writing to a String cannot fail.
     let _ = write!(text, "run={}\ndeadline_ms={}\n", mode_word(run.mode), run.deadline.as_millis());
+    let dir = run.dir.iter().map(|dir| format!("dir={dir}"));
     let args = run.args.iter().map(|arg| format!("arg={arg}"));
     let env = run.env.iter().map(|(name, value)| format!("env={name}={value}"));
-    for line in args.chain(env) {
+    for line in dir.chain(args).chain(env) {
         if !line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
             return Err(EncodeError::Byte { run: index, text: line });
         }

@@ -78,6 +78,7 @@ fn plain(args: &[&str]) -> PlannedRun {
     PlannedRun {
         mode: Mode::Plain,
         deadline: Duration::from_secs(30),
+        dir: None,
         args: args.iter().map(ToString::to_string).collect(),
         env: Vec::new(),
         doors: Vec::new(),

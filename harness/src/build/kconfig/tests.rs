@@ -240,3 +240,15 @@ proptest! {
         prop_assert_eq!(dropped.len(), usize::from(value != Value::No));
     }
 }
+
+#[test]
+fn a_wish_changes_nothing_that_is_asked_for_and_keeps_its_place() {
+    let mut all = requested("CONFIG_A=y\n# CONFIG_B is not set\n");
+    let wish = |name: &str, text: &str| Fragment::parse(name, text).unwrap();
+    all.wish(&[wish("proc", "CONFIG_B=y\nCONFIG_C=y\n"), wish("mount", "CONFIG_C=y\nCONFIG_D=y\n")]);
+    assert_eq!(all.render(), "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=y\nCONFIG_D=y\n");
+    assert_eq!(all.get("C").unwrap().origin.to_string(), "proc:2");
+    let config = FinalConfig::parse("CONFIG_A=y\nCONFIG_C=y\n").unwrap();
+    let dropped: Vec<String> = check(&all, &config).iter().map(ToString::to_string).collect();
+    assert_eq!(dropped, ["mount:2: CONFIG_D=y was dropped by Kconfig (got: not set)"]);
+}

@@ -1,0 +1,103 @@
+//! The small userland that kselftests run in: busybox by all its names, bash, a few files of /etc.
+//!
+//! It is m64 whatever ABI is tested: a script is there to run the programs beside it, and those are
+//! of the ABI.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::initramfs::{Node, archive, nodes_of};
+use super::{Trouble, Workshop, elf, libraries};
+use crate::model::{Abi, Cause};
+use crate::process::Cmd;
+use crate::store::{Key, KeyBuilder};
+
+/// A userland, as an archive.
+#[derive(Debug, Clone)]
+pub struct Userland {
+    /// Its key in the cache.
+    pub key: Key,
+    /// The archive.
+    pub archive: PathBuf,
+    /// The commands it has.
+    pub commands: BTreeSet<String>,
+}
+
+/// Where the search path of a kselftest leads.
+pub const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
+
+/// Files that programs look for: users by their names, and the mounts where mount(8) has them.
+const FILES: [(&str, &str); 4] = [
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+    ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+];
+/// Folders that every system has.
+const FOLDERS: [&str; 5] = ["home", "mnt", "opt", "usr/lib", "var/tmp"];
+
+/// Packs the userland of this host, or finds it.
+pub async fn userland(shop: &Workshop<'_>) -> Result<Userland, Trouble> {
+    let busybox = program(shop, "busybox")?;
+    let bash = program(shop, "bash")?;
+    let (busybox_bytes, bash_bytes) = (fs::read(&busybox)?, fs::read(&bash)?);
+    let facts = elf::prove(&bash_bytes, Abi::M64).map_err(|found| wrong("bash", found))?;
+    let own = elf::prove(&busybox_bytes, Abi::M64).map_err(|found| wrong("busybox", found))?;
+    if own.interpreter.is_some() {
+        let detail = format!("{} is not static: install busybox-static", busybox.display());
+        return Err(Cause::Harness { detail }.into());
+    }
+    let listed = Cmd::new(&busybox).arg("--list-full").output(shop.ctx).await?.text();
+    let scratch = shop.store.scratch("userland-")?;
+    libraries::bring(shop, scratch.path(), facts, Abi::M64).await?;
+    for abi in Abi::ALL {
+        // No program names it; glibc opens it by itself when a thread is cancelled, and aborts without.
+        let opened = elf::ElfFacts { abi, interpreter: None, needed: vec!["libgcc_s.so.1".to_owned()] };
+        match libraries::bring(shop, scratch.path(), opened, abi).await {
+            // An ABI that is not here runs no program.
+            Ok(()) | Err(Trouble::Cause(_)) => {}
+            Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+        }
+    }
+    let mut nodes = nodes_of(scratch.path())?;
+    for (name, text) in FILES {
+        nodes.insert(name.to_owned(), Node::File { mode: 0o644, bytes: text.as_bytes().to_vec() });
+    }
+    for folder in FOLDERS {
+        nodes.insert(folder.to_owned(), Node::Folder);
+    }
+    let mut commands = BTreeSet::new();
+    for path in listed.lines() {
+        commands.insert(path.rsplit('/').next().unwrap_or(path).to_owned());
+        nodes.insert(path.to_owned(), Node::Link { to: "/bin/busybox".to_owned() });
+    }
+    nodes.insert("bin/busybox".to_owned(), Node::File { mode: 0o755, bytes: busybox_bytes });
+    nodes.insert("bin/bash".to_owned(), Node::File { mode: 0o755, bytes: bash_bytes });
+    // Scripts ask for it by either path.
+    nodes.insert("usr/bin/bash".to_owned(), Node::Link { to: "/bin/bash".to_owned() });
+    commands.insert("bash".to_owned());
+    let bytes = archive(nodes)?;
+    let key = KeyBuilder::new("userland").input("archive", &bytes).finish();
+    if let Some(entry) = shop.store.find(shop.ctx, "userland", &key)? {
+        return Ok(Userland { key, archive: entry.path.join("archive"), commands });
+    }
+    let made = shop.store.scratch("userland-")?;
+    fs::write(made.path().join("archive"), bytes)?;
+    let entry = shop.store.publish("userland", &key, made)?;
+    Ok(Userland { key, archive: entry.path.join("archive"), commands })
+}
+
+fn wrong(name: &str, found: String) -> Trouble {
+    Cause::WrongElf { abi: Abi::M64, program: name.to_owned(), found }.into()
+}
+
+/// A program of the host, on the search path that children get.
+fn program(shop: &Workshop<'_>, name: &str) -> io::Result<PathBuf> {
+    let path = shop.ctx.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.clone());
+    let mut folders = std::env::split_paths(&path.unwrap_or_default()).collect::<Vec<_>>().into_iter();
+    let found = folders.find_map(|folder| Some(Path::new(&folder).join(name)).filter(|file| file.is_file()));
+    found.ok_or_else(|| io::Error::other(format!("{name} is not here")))
+}

@@ -1,0 +1,189 @@
+//! The verdict of one kselftest program: what the kselftest runner would say, and what it overlooks.
+//!
+//! The runner looks at the exit status alone. Here a report, where there is one, has to agree with
+//! it, and the kernel has to come out clean. There is no proof of entry: a program of kselftest is
+//! not about one call, and nobody has said which ones it makes.
+
+use super::ktap::{self, Status};
+use super::verdict::{self, ExpectedRun, Role};
+use super::watch::{Evidence, RunEvidence};
+use crate::model::{Abi, CaseResult, Cause, Judged, Outcome};
+
+/// What a program was to show.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Expected {
+    /// The ABI.
+    pub abi: Abi,
+    /// Its file name.
+    pub program: String,
+    /// Its deadline.
+    pub deadline_ms: u64,
+    /// Whether it is a script, run by a shell.
+    pub script: bool,
+    /// What should lie beside it and was not built, with the first error.
+    pub helpers: Vec<(String, String)>,
+}
+
+/// The exit statuses of `kselftest.h`.
+const KSFT_PASS: u8 = 0;
+const KSFT_XFAIL: u8 = 2;
+const KSFT_SKIP: u8 = 4;
+
+/// What the program said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// How it ended, in words; nothing if it did not.
+    pub outcome: Option<String>,
+    /// Whether it reported cases; otherwise its exit status is all there is.
+    pub reported: bool,
+}
+
+/// What the program said of itself, without a judgement.
+pub fn said(seen: &Evidence) -> Said {
+    let run = seen.runs.first();
+    let outcome = run.and_then(|run| run.end.as_ref()).map(|end| verdict::in_words(end.outcome));
+    let report = run.map(|run| ktap::parse(&run.stdout, ktap::Limits::default()));
+    Said { outcome, reported: report.is_some_and(|report| is_report(&report)) }
+}
+
+/// A line that begins with `ok` is only words until a version line or a plan makes it a report.
+fn is_report(report: &ktap::Report) -> bool {
+    report.version.is_some() || report.plan.is_some()
+}
+
+/// Weighs the evidence of a cell with one program.
+pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
+    let run = ExpectedRun {
+        role: Role::Judged,
+        program: expected.program.clone(),
+        deadline_ms: expected.deadline_ms,
+    };
+    let runs = std::slice::from_ref(&run);
+    let mut causes = Vec::new();
+    verdict::machine(seen, &mut causes);
+    verdict::gaps(runs, seen, &mut causes);
+    let mut cases = Vec::new();
+    let ended = causes.len();
+    for evidence in &seen.runs {
+        verdict::outcome(expected.abi, &run, evidence, seen, &mut causes);
+        let report = ktap::parse(&evidence.stdout, ktap::Limits::default());
+        if is_report(&report) {
+            cases = verdict::case_results(&report, None);
+        }
+        weigh(expected, evidence, &report, &mut causes);
+    }
+    let own = causes.get(ended);
+    if own.is_none_or(|cause| !matches!(cause, Cause::Skipped { .. })) {
+        let failed = own.is_some();
+        causes.splice(ended..ended, missing_means(expected, seen, &cases, failed));
+    }
+    verdict::tainted(runs, seen, 0, &mut causes);
+    verdict::blind(seen, &mut causes);
+    verdict::decide(causes, cases, Vec::new())
+}
+
+/// The exit status and the report, which have to agree.
+fn weigh(expected: &Expected, run: &RunEvidence, report: &ktap::Report, causes: &mut Vec<Cause>) {
+    let program = expected.program.clone();
+    let Some(Outcome::Exit { code }) = run.end.as_ref().map(|end| end.outcome) else { return };
+    let leaves: Vec<_> = report.leaves().collect();
+    let of = |status: Status| leaves.iter().filter(move |leaf| leaf.case.status == status).count();
+    let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
+    let reported = is_report(report);
+    if let Some(first) = bad.first()
+        && (reported || code == KSFT_PASS)
+    {
+        let said = first.case.message.as_deref().map(|m| format!(" ({})", verdict::one_line(m)));
+        let first = format!("{}{}", first.name, said.unwrap_or_default());
+        causes.push(Cause::CaseFailed { failed: bad.len() as u64, total: leaves.len() as u64, first });
+        if code == KSFT_PASS {
+            let detail = "cases failed, and yet it exited with status 0".to_owned();
+            causes.push(Cause::PlanMismatch { program: program.clone(), detail });
+        }
+    }
+    let agrees = match code {
+        KSFT_PASS => true,
+        // Whoever skips may have reported a part of what it planned.
+        KSFT_SKIP if bad.is_empty() => {
+            causes.push(Cause::Skipped { reason: skip_reason(report, run) });
+            return;
+        }
+        KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
+        _ => false,
+    };
+    if !agrees && (bad.is_empty() || !reported) {
+        let (program, code) = (program.clone(), i32::from(code));
+        causes.push(match reported {
+            true => Cause::ExitStatus { program, code },
+            false => Cause::ExitFailed { program, code, said: last_words(run) },
+        });
+    }
+    if !reported {
+        return;
+    }
+    if !report.is_complete() {
+        causes.push(Cause::PlanMismatch { program, detail: verdict::incomplete(report, run) });
+    } else if let Some(reason) = &report.skip_all {
+        causes.push(Cause::Skipped { reason: verdict::one_line(reason) });
+    }
+    let skipped =
+        |leaf: &&ktap::Leaf<'_>| matches!(leaf.case.status, Status::Skip | Status::Todo | Status::Xfail);
+    if let Some(first) = leaves.iter().find(skipped) {
+        let said = first.case.message.as_deref().map(|m| format!(" ({})", verdict::one_line(m)));
+        causes.push(Cause::CasesSkipped {
+            skipped: leaves.iter().filter(skipped).count() as u64,
+            total: leaves.len() as u64,
+            first: format!("{}{}", first.name, said.unwrap_or_default()),
+        });
+    }
+}
+
+fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> String {
+    let leaves: Vec<_> = report.leaves().collect();
+    let skipped = leaves.iter().rfind(|leaf| leaf.case.status == Status::Skip);
+    let reason = report.skip_all.clone().or_else(|| {
+        let leaf = skipped?;
+        Some(leaf.case.message.clone().unwrap_or_else(|| leaf.name.clone()))
+    });
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    reason.map_or_else(|| last_words(run), |reason| verdict::one_line(&reason))
+}
+
+/// The last line that a program said: on standard error, where complaints go, or on the other.
+fn last_words(run: &RunEvidence) -> String {
+    let last = |bytes: &[u8]| super::console::tail(bytes, 1).join("");
+    let said = last(&run.stderr);
+    if said.is_empty() { last(&run.stdout) } else { said }
+}
+
+/// What the program could not do its work without. A script goes on where a command is not there: its
+/// success is worth something only if it reports what it did (colours are a command's doing, too).
+fn missing_means(expected: &Expected, seen: &Evidence, cases: &[CaseResult], failed: bool) -> Option<Cause> {
+    let program = expected.program.clone();
+    let run = seen.runs.first()?;
+    if expected.script
+        && (failed || cases.is_empty())
+        && let Some(command) = command_not_found(&run.stderr).or_else(|| command_not_found(&run.stdout))
+    {
+        return Some(Cause::NoCommand { program, command });
+    }
+    let (helper, first_error) = expected.helpers.first().filter(|_| failed)?.clone();
+    Some(Cause::HelperNotBuilt { abi: expected.abi, program, helper, first_error })
+}
+
+/// A shell's complaint of a command that is not there: busybox's `x: not found`, bash's
+/// `x: command not found`. A path is no command of the userland.
+fn command_not_found(said: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(said);
+    let name = |line: &str| {
+        let line = line.trim_end();
+        let rest = line.strip_suffix(": command not found").or_else(|| line.strip_suffix(": not found"))?;
+        let name = rest.rsplit(": ").next()?.trim();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+    };
+    text.lines().find_map(name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! A kselftest run as a page to keep: `docs/kselftest-abi.md` is one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::text::{abis, cell_text, counts, reasons_of};
+use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
+use crate::judge::console::sanitize;
+use crate::model::{Abi, KernelName};
+use crate::report::record::State;
+
+/// The whole page. Nothing of it names the folder of the run, so that two runs can be compared.
+pub fn render(run: &KselftestRecord) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "# The kernel's own selftests by three ABIs\n");
+    let _ = writeln!(out, "Generated from what `{}` gave; not edited by hand.\n", run.command);
+    let state = if run.state == State::Complete { "" } else { " NOT COMPLETE." };
+    let _ = writeln!(out, "{} of {} cells: {}.{state}", run.cells.len(), run.selected, counts(run));
+    let host = &run.host;
+    let _ = writeln!(out, "{}, {}, accel {}.", host.qemu, host.machine, host.accel);
+    let _ = writeln!(out, "{}.\n", host.compiler.replace('\n', ", "));
+    let _ = writeln!(
+        out,
+        "A cell is one program in one fresh guest. `pass 7/7` counts the cases of its report; `pass, exit 0` \
+         is a program without one, whose exit status is all the evidence there is. There is no proof of \
+         entry here: a program of kselftest is not about one call."
+    );
+    disagreements(run, &mut out);
+    for part in &run.kernels {
+        of_kernel(run, part, &mut out);
+    }
+    out
+}
+
+fn disagreements(run: &KselftestRecord, out: &mut String) {
+    let found = &run.disagreements;
+    let _ = writeln!(out, "\n## Where the ABIs disagree\n");
+    if found.is_empty() {
+        let _ = writeln!(out, "Nowhere.");
+        return;
+    }
+    // The kernels side by side: most of it is the same in all of them.
+    type Key<'a> = (&'a str, &'a str, &'a str);
+    let mut by_place: Vec<(Key<'_>, Vec<&Disagreement>)> = Vec::new();
+    for item in found {
+        let key = (item.dir.as_str(), item.program.as_str(), item.case.as_deref().unwrap_or_default());
+        match by_place.iter_mut().find(|(other, items)| *other == key && items[0].said == item.said) {
+            Some((_, items)) => items.push(item),
+            None => by_place.push((key, vec![item])),
+        }
+    }
+    let abis = abis(run);
+    let flags: Vec<&str> = abis.iter().map(|abi| abi.flag()).collect();
+    let _ =
+        writeln!(out, "| directory/program | case | kernels | {} | whose | what it is |", flags.join(" | "));
+    let _ = writeln!(out, "| --- | --- | --- |{} --- | --- |", " --- |".repeat(abis.len()));
+    for ((dir, program, case), items) in by_place {
+        let kernels: Vec<&str> = items.iter().map(|item| item.kernel.as_str()).collect();
+        let said: Vec<String> = abis.iter().map(|abi| word(items[0], *abi)).collect();
+        let (what, why) = match &items[0].note {
+            Some(note) => (note.what.to_string(), escape(&note.why)),
+            None => ("?".to_owned(), "not explained".to_owned()),
+        };
+        let case = if case.is_empty() { "(the program)".to_owned() } else { escape(case) };
+        let _ = writeln!(
+            out,
+            "| {dir}/{program} | {case} | {} | {} | {what} | {why} |",
+            kernels.join(", "),
+            said.join(" | ")
+        );
+    }
+}
+
+fn word(item: &Disagreement, abi: Abi) -> String {
+    match item.said.get(&abi) {
+        Some(Some(verdict)) => verdict.to_string(),
+        Some(None) => "not reported".to_owned(),
+        None => "miss".to_owned(),
+    }
+}
+
+fn of_kernel(run: &KselftestRecord, part: &KernelPart, out: &mut String) {
+    let _ = writeln!(out, "\n## {}\n", part.kernel);
+    let options: Vec<String> = part.options.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+    let _ = writeln!(out, "{} directories. Options: {}.\n", part.dirs.len(), options.join(" "));
+    let abis = abis(run);
+    let flags: Vec<&str> = abis.iter().map(|abi| abi.flag()).collect();
+    let _ = writeln!(out, "| directory | program | {} |", flags.join(" | "));
+    let _ = writeln!(out, "| --- | --- |{}", " --- |".repeat(abis.len()));
+    let of_kernel: Vec<BTreeMap<Abi, &ProgramRecord>> = rows_of(run, &part.kernel);
+    for row in &of_kernel {
+        let Some(first) = row.values().next() else { continue };
+        let said: Vec<String> = abis
+            .iter()
+            .map(|abi| row.get(abi).map_or("not run".to_owned(), |cell| cell_text(cell)))
+            .collect();
+        let _ = writeln!(out, "| {} | {} | {} |", first.dir, first.program, said.join(" | "));
+    }
+    let _ = writeln!(out, "\n### Why not, {}\n", part.kernel);
+    for row in &of_kernel {
+        for (abis, cell) in reasons_of(row) {
+            let flags: Vec<&str> = abis.iter().map(|abi| abi.flag()).collect();
+            let cause = cell.cause.as_ref().map_or("", |cause| &cause.text);
+            let cause = without_log(cause);
+            let _ = writeln!(
+                out,
+                "- {}/{} {}: **{}**: {}",
+                cell.dir,
+                cell.program,
+                flags.join(" "),
+                cell.verdict,
+                escape(&cause)
+            );
+        }
+    }
+    if !part.dropped.is_empty() || part.dirs.iter().any(|dir| !dir.notes.is_empty()) {
+        let _ = writeln!(out, "\n### What the directories ask for and this kernel lacks, {}\n", part.kernel);
+    }
+    for dropped in &part.dropped {
+        let _ = writeln!(out, "- {}: {}", dropped.dir, escape(&dropped.text));
+    }
+    for dir in &part.dirs {
+        for note in &dir.notes {
+            let _ = writeln!(out, "- {}: {}", dir.dir, escape(note));
+        }
+    }
+}
+
+fn rows_of<'a>(run: &'a KselftestRecord, kernel: &KernelName) -> Vec<BTreeMap<Abi, &'a ProgramRecord>> {
+    let of_kernel = |row: &BTreeMap<Abi, &ProgramRecord>| row.values().all(|cell| cell.kernel == *kernel);
+    rows(run).into_iter().filter(of_kernel).collect()
+}
+
+/// A build's log lies somewhere else on each machine.
+fn without_log(text: &str) -> String {
+    match text.rsplit_once(" (log: ") {
+        Some((before, _)) => before.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// What a table or list cannot have in a line: line ends, bars, and what a renderer takes for markup.
+fn escape(text: &str) -> String {
+    let line: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut out = String::new();
+    for c in sanitize(line.join("; ")).chars() {
+        if matches!(c, '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

@@ -1,0 +1,214 @@
+use super::*;
+use crate::model::{Cause, Doing};
+use crate::report::text::Paint;
+
+fn case(name: &str, verdict: Verdict) -> CaseResult {
+    CaseResult { name: name.to_owned(), verdict, message: Some(format!("{name} | said")) }
+}
+
+fn cell(
+    kernel: &str,
+    program: &str,
+    abi: Abi,
+    cause: Option<Cause>,
+    cases: Vec<CaseResult>,
+) -> ProgramRecord {
+    let id = ProgramId {
+        kernel: kernel.parse().unwrap(),
+        dir: "futex/functional".parse().unwrap(),
+        program: program.parse().unwrap(),
+        abi,
+    };
+    let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
+    ProgramRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases, known: Vec::new() })
+}
+
+fn failed(first: &str) -> Option<Cause> {
+    Some(Cause::CaseFailed { failed: 1, total: 2, first: first.to_owned() })
+}
+
+fn explanation() -> Explanation {
+    Explanation {
+        kernel: Some("linux-6.12".to_owned()),
+        dir: "futex/functional".parse().unwrap(),
+        program: "futex_wait*".to_owned(),
+        case: Some("wake".to_owned()),
+        what: Doing::Config,
+        why: "no 32-bit time".to_owned(),
+    }
+}
+
+/// A program that passes on one ABI, fails on another and cannot be linked for the third; one
+/// without a report; one that does not compile for one ABI.
+fn run() -> KselftestRecord {
+    let k = "linux-6.12";
+    let library = || Cause::NoLibrary {
+        abi: Abi::Mx32,
+        program: "futex_wait".to_owned(),
+        library: "-lcap".to_owned(),
+        advice: "build it".to_owned(),
+    };
+    let unbuilt = Cause::SelftestBuild {
+        abi: Abi::Mx32,
+        first_error: "a.c:1: error: x".to_owned(),
+        log: "/cache/log".to_owned(),
+    };
+    let mut bad = cell(
+        k,
+        "futex_wait",
+        Abi::M32,
+        failed("wake"),
+        vec![case("wait", Verdict::Pass), case("wake", Verdict::Fail)],
+    );
+    bad.output_tail = vec!["not ok 2 wake".to_owned()];
+    bad.logs = "a".to_owned();
+    let good = vec![case("wait", Verdict::Pass), case("wake", Verdict::Pass)];
+    let cells = vec![
+        cell(k, "futex_wait", Abi::M64, None, good),
+        bad,
+        cell(k, "futex_wait", Abi::Mx32, Some(library()), Vec::new()),
+        cell(k, "run.sh", Abi::M64, None, Vec::new()),
+        cell(k, "run.sh", Abi::M32, None, Vec::new()),
+        cell(k, "run.sh", Abi::Mx32, Some(unbuilt), Vec::new()),
+    ];
+    let mut run = KselftestRecord {
+        schema: SCHEMA,
+        tool: "0.1.0".to_owned(),
+        command: "cargo xtask test-selftest all".to_owned(),
+        state: State::Complete,
+        started_unix_s: 0,
+        elapsed_ms: 0,
+        folder: "/runs/1".to_owned(),
+        host: HostRecord {
+            system: "Linux".to_owned(),
+            cpus: 2,
+            qemu: "QEMU 7.2".to_owned(),
+            machine: "microvm".to_owned(),
+            accel: "tcg".to_owned(),
+            accel_why: "there is no /dev/kvm".to_owned(),
+            compiler: "gcc 12\nld 2.40".to_owned(),
+            ccache: false,
+            jobs: 2,
+        },
+        kernels_selected: 1,
+        kernels: vec![KernelPart {
+            kernel: k.parse().unwrap(),
+            source: "s".to_owned(),
+            key: "k".to_owned(),
+            image: "images/v".to_owned(),
+            config: "images/c".to_owned(),
+            options: BTreeMap::from([("CONFIG_COMPAT_32BIT_TIME".to_owned(), "y".to_owned())]),
+            dropped: vec![DroppedOption {
+                dir: "sync".to_owned(),
+                option: "CONFIG_SW_SYNC".to_owned(),
+                text: "sync:2: CONFIG_SW_SYNC=y was dropped by Kconfig (got: not set)".to_owned(),
+            }],
+            dirs: Vec::new(),
+        }],
+        selected: cells.len(),
+        cells,
+        disagreements: Vec::new(),
+        notes: Vec::new(),
+    };
+    run.disagreements = disagreements(&run, &[explanation()]);
+    run
+}
+
+#[test]
+fn the_abis_that_ran_are_compared_case_by_case_and_as_a_whole() {
+    let run = run();
+    let said = |item: &Disagreement| {
+        let said: Vec<String> = item
+            .said
+            .iter()
+            .map(|(abi, said)| format!("{abi} {}", said.map_or("-", Verdict::name)))
+            .collect();
+        let explained = if item.note.is_some() { "explained" } else { "open" };
+        format!("{} {} {} {explained}", item.program, item.case.as_deref().unwrap_or("*"), said.join(" "))
+    };
+    assert_eq!(
+        run.disagreements.iter().map(said).collect::<Vec<_>>(),
+        ["futex_wait wake m64 pass m32 fail explained", "run.sh * m64 pass m32 pass mx32 error open"]
+    );
+    let elsewhere = Explanation { kernel: Some("linux-6.1".to_owned()), ..explanation() };
+    assert!(disagreements(&run, &[elsewhere])[0].note.is_none());
+}
+
+#[test]
+fn the_report_begins_with_the_disagreements() {
+    let expected = "\
+kselftest: 6 of 6 cells judged: 3 pass, 1 fail, 1 miss, 1 error
+QEMU 7.2, microvm, accel tcg (there is no /dev/kvm)
+gcc 12, ld 2.40
+
+linux-6.12: CONFIG_COMPAT_32BIT_TIME=y
+  all options: images/c
+  sync: sync:2: CONFIG_SW_SYNC=y was dropped by Kconfig (got: not set)
+
+the ABIs disagree on 2 programs or cases:
+  linux-6.12 futex/functional/futex_wait wake
+    -m64   pass  wake | said
+    -m32   fail  wake | said
+    config: no 32-bit time
+  linux-6.12 futex/functional/run.sh
+    -m64   pass
+    -m32   pass
+    -mx32  error  the selftest does not build for -mx32: a.c:1: error: x (log: /cache/log)
+    not explained
+
+┌────────────┬──────────────────┬────────────┬──────────────┬──────────────┬───────┐
+│ kernel     ┆ directory        ┆ program    ┆ -m64         ┆ -m32         ┆ -mx32 │
+╞════════════╪══════════════════╪════════════╪══════════════╪══════════════╪═══════╡
+│ linux-6.12 ┆ futex/functional ┆ futex_wait ┆ pass 2/2     ┆ fail 1/2     ┆ miss  │
+│ linux-6.12 ┆ futex/functional ┆ run.sh     ┆ pass, exit 0 ┆ pass, exit 0 ┆ error │
+└────────────┴──────────────────┴────────────┴──────────────┴──────────────┴───────┘
+linux-6.12 futex/functional/futex_wait -m32: fail: 1 of 2 cases failed; first: wake
+    | not ok 2 wake
+  logs: /runs/1/a
+linux-6.12 futex/functional/futex_wait -mx32: miss: futex_wait needs -lcap, which is not here for -mx32: build it
+linux-6.12 futex/functional/run.sh -mx32: error: the selftest does not build for -mx32: a.c:1: error: x (log: /cache/log)
+
+logs and run.json: /runs/1
+";
+    assert_eq!(text::render(&run(), Paint::Plain), expected);
+}
+
+#[test]
+fn a_page_says_the_same_without_what_differs_between_two_runs() {
+    let page = markdown::render(&run());
+    for line in [
+        "Generated from what `cargo xtask test-selftest all` gave; not edited by hand.",
+        "| futex/functional/futex_wait | wake | linux-6.12 | pass | fail | miss | config | no 32-bit time |",
+        "| futex/functional/run.sh | (the program) | linux-6.12 | pass | pass | error | ? | not explained |",
+        "| futex/functional | futex_wait | pass 2/2 | fail 1/2 | miss |",
+        "- futex/functional/run.sh -mx32: **error**: the selftest does not build for -mx32: a.c:1: error: x",
+        "- sync: sync:2: CONFIG\\_SW\\_SYNC=y was dropped by Kconfig (got: not set)",
+    ] {
+        assert!(page.lines().any(|have| have == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("/runs/1") && !page.contains("/cache/"), "{page}");
+}
+
+#[test]
+fn a_kernel_of_which_nothing_ran_is_no_pass() {
+    let mut run = run();
+    run.cells.retain(|cell| cell.verdict == Verdict::Pass);
+    run.selected = run.cells.len();
+    assert!(run.all_passed());
+    run.kernels_selected = 2;
+    assert!(!run.all_passed());
+}
+
+#[test]
+fn runs_of_two_kernels_are_joined_and_those_that_cannot_be_compared_are_not() {
+    let mut other = run();
+    other.kernels[0].kernel = "linux-6.1".parse().unwrap();
+    other.cells.iter_mut().for_each(|cell| cell.kernel = "linux-6.1".parse().unwrap());
+    other.state = State::Interrupted;
+    let joined = run().join(other.clone()).unwrap();
+    assert_eq!((joined.cells.len(), joined.selected, joined.kernels_selected), (12, 12, 2));
+    assert_eq!(joined.state, State::Interrupted);
+    assert!(run().join(run()).unwrap_err().contains("both runs have linux-6.12"));
+    other.host.compiler = "gcc 13".to_owned();
+    assert!(run().join(other).unwrap_err().contains("differ in compiler"));
+}

@@ -1,0 +1,661 @@
+//! The conductor of a kselftest run: one kernel with what all directories ask for, then one guest per
+//! program and ABI.
+//!
+//! All programs are built before the first guest starts: a directory takes seconds, and a kernel with
+//! them all in its configuration is built once. A directory that does not build loses its own cells.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::machines::{Machines, host_record};
+use super::{Means, RunError, SYMBOLS, below};
+use crate::boot::accel;
+use crate::boot::qemu::{Accel, Guest, Machine, Size};
+use crate::boot::vm;
+use crate::build::config::{self, Configured};
+use crate::build::initramfs;
+use crate::build::kconfig::{FinalConfig, Fragment, Value};
+use crate::build::kernel::{self, Bench, BuiltKernel};
+use crate::build::kselftest::{self as directories, Built, Program, Recipe};
+use crate::build::series::Overlay;
+use crate::build::source::{self, Pristine};
+use crate::build::userland;
+use crate::build::{Trouble, Workshop, selftest};
+use crate::judge::kselftest::{self as judge, Expected};
+use crate::judge::watch::{Deadlines, Evidence};
+use crate::judge::{console, symbols};
+use crate::limits;
+use crate::model::{
+    Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath, RunEvent, Verdict,
+};
+use crate::plan::files::{Kernel, read_fragment};
+use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
+use crate::process::{Ctx, StopLevel};
+use crate::report::kselftest::{
+    DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA, disagreements,
+};
+use crate::report::record::{Durations, FindingRecord, State};
+
+/// The fragment with what kselftests take for granted and none of their `config` says.
+const FRAGMENT: &str = "configs/kselftest.config";
+
+/// What the report shows of a configuration: what decides most often whether an ABI differs.
+const SHOWN: [&str; 12] = [
+    "CONFIG_IA32_EMULATION",
+    "CONFIG_X86_X32_ABI",
+    "CONFIG_COMPAT_32BIT_TIME",
+    "CONFIG_CHECKPOINT_RESTORE",
+    "CONFIG_USER_NS",
+    "CONFIG_TIME_NS",
+    "CONFIG_CGROUPS",
+    "CONFIG_HUGETLBFS",
+    "CONFIG_SECURITY_LANDLOCK",
+    "CONFIG_FUSE_FS",
+    "CONFIG_MODULES",
+    "CONFIG_X86_VSYSCALL_EMULATION",
+];
+
+/// A directory that a kernel has, with its programs.
+struct Listed {
+    dir: RelPath,
+    programs: Vec<String>,
+    deadline: Duration,
+    /// Why its programs are not known; a cell of this name stands for them.
+    failed: Option<Cause>,
+}
+
+/// The cell that stands for a directory whose programs nobody could list.
+const UNLISTED: &str = "Makefile";
+
+/// A kernel whose source is there and whose directories are listed.
+struct Ready<'a> {
+    kernel: &'a Kernel,
+    pristine: Pristine,
+    dirs: Vec<Listed>,
+}
+
+/// What all parts of a run share.
+struct Shared {
+    ctx: Ctx,
+    out: PathBuf,
+    started: Instant,
+    record: RefCell<KselftestRecord>,
+    order: RefCell<Vec<ProgramId>>,
+    /// Cells whose guest was sent off: they close themselves.
+    sent: RefCell<BTreeSet<ProgramId>>,
+    write_error: RefCell<Option<std::io::Error>>,
+}
+
+/// The programs of each directory of each kernel, without building anything but a source tree.
+pub async fn list(
+    ctx: &Ctx,
+    means: &Means<'_>,
+    plan: &KselftestPlan,
+) -> Result<Vec<(Kernel, Vec<(RelPath, Vec<String>)>)>, Trouble> {
+    let shop = workshop(ctx, means, plan.jobs, &Rc::new(Semaphore::new(plan.jobs)));
+    let mut found = Vec::new();
+    for kernel in &plan.kernels {
+        let pristine = source::pristine(&shop, kernel).await?;
+        let mut dirs = Vec::new();
+        for dir in plan.dirs.iter().filter(|dir| directories::exists(&pristine, dir)) {
+            dirs.push((dir.clone(), directories::list(&shop, &pristine, dir).await?));
+        }
+        found.push((kernel.clone(), dirs));
+    }
+    Ok(found)
+}
+
+/// Runs a plan and returns the record, which is also in `run.json`.
+pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<KselftestRecord, RunError> {
+    let shared = Rc::new(Shared {
+        ctx: ctx.clone(),
+        out: means.out.to_owned(),
+        started: Instant::now(),
+        record: RefCell::new(first_record(means, plan)),
+        order: RefCell::default(),
+        sent: RefCell::default(),
+        write_error: RefCell::default(),
+    });
+    shared.record.borrow().write(means.out).map_err(RunError::Record)?;
+    fs::create_dir_all(means.out.join("build")).map_err(RunError::Record)?;
+    let machine = Rc::new(Semaphore::new(plan.jobs));
+    let shop = workshop(ctx, means, plan.jobs, &machine);
+    let mut prepared = Vec::new();
+    for kernel in &plan.kernels {
+        if ctx.stop.level() != StopLevel::Run {
+            break;
+        }
+        match prepare(&shop, kernel, plan, &shared).await {
+            Ok(ready) => prepared.push(ready),
+            Err(trouble) => {
+                // Without its source nobody knows what its cells are.
+                let note = format!("{}: nothing of it was run: {}", kernel.name, trouble.cause());
+                ctx.events.note(note.clone());
+                shared.record.borrow_mut().notes.push(note);
+            }
+        }
+    }
+    let local = tokio::task::LocalSet::new();
+    let refused = local
+        .run_until(async {
+            let mut cells = JoinSet::new();
+            let mut conductor = Conductor {
+                plan,
+                shop: &shop,
+                means,
+                shared: &shared,
+                machine,
+                machines: Machines::new(means),
+            };
+            for ready in &prepared {
+                if ctx.stop.level() != StopLevel::Run {
+                    break;
+                }
+                if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
+                    shared.close_all(|id| id.kernel == ready.kernel.name, &trouble.cause());
+                }
+            }
+            while let Some(ended) = cells.join_next().await {
+                if let Err(error) = ended
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    // A bug is loud.
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            conductor.machines.refused
+        })
+        .await;
+    let level = ctx.stop.level();
+    let reason = match level {
+        StopLevel::Run => "a stage before it gave nothing".to_owned(),
+        StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
+    };
+    shared.sent.borrow_mut().clear();
+    shared.close_all(|_| true, &Cause::NotRun { reason });
+    let ran = |cell: &ProgramRecord| cell.guest.is_some();
+    if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(ran)) {
+        // The same kernel came up under TCG: it is KVM that does not work here.
+        accel::remember(means.store, means.qemu, &no);
+    }
+    shared.finish(plan, if level == StopLevel::Run { State::Complete } else { State::Interrupted })
+}
+
+fn workshop<'a>(ctx: &'a Ctx, means: &Means<'a>, guests: usize, machine: &Rc<Semaphore>) -> Workshop<'a> {
+    let compiler = means.host.compiler.as_ref();
+    Workshop {
+        ctx,
+        store: means.store,
+        compiler: compiler.map(|c| c.version.clone()).unwrap_or_default(),
+        libraries: compiler.map(|c| c.libraries.clone()).unwrap_or_default(),
+        ccache: means.host.ccache,
+        make_jobs: means.host.cpus,
+        logs: means.out.join("build"),
+        machine: machine.clone(),
+        guests,
+    }
+}
+
+fn first_record(means: &Means<'_>, plan: &KselftestPlan) -> KselftestRecord {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    KselftestRecord {
+        schema: SCHEMA,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        command: plan.command.clone(),
+        state: State::Running,
+        started_unix_s: since.as_secs(),
+        elapsed_ms: 0,
+        folder: means.out.display().to_string(),
+        host: host_record(means, plan.jobs),
+        kernels_selected: plan.kernels.len(),
+        kernels: Vec::new(),
+        selected: 0,
+        cells: Vec::new(),
+        disagreements: Vec::new(),
+        notes: plan.notes.clone(),
+    }
+}
+
+/// Source and directories of one kernel; its cells are known from here on.
+async fn prepare<'a>(
+    shop: &Workshop<'_>,
+    kernel: &'a Kernel,
+    plan: &KselftestPlan,
+    shared: &Shared,
+) -> Result<Ready<'a>, Trouble> {
+    let pristine = source::pristine(shop, kernel).await?;
+    let mut dirs = Vec::new();
+    let mut parts = Vec::new();
+    for dir in &plan.dirs {
+        let exists = directories::exists(&pristine, dir);
+        let detail = format!("{} has no tools/testing/selftests/{dir}", kernel.name);
+        if !exists && plan.of_sets.contains(dir) {
+            shared.record.borrow_mut().notes.push(detail);
+            continue;
+        }
+        let own = timeout(directories::file(&pristine, dir, "settings").as_deref());
+        let deadline = deadline(own, plan.timeout);
+        let deadline_ms = deadline.as_millis() as u64;
+        let listed = match exists {
+            true => directories::list(shop, &pristine, dir).await,
+            false => Err(Cause::Source { detail }.into()),
+        };
+        let (programs, failed) = match listed {
+            Ok(programs) => (programs, None),
+            Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+            Err(Trouble::Cause(cause)) => (vec![UNLISTED.to_owned()], Some(cause)),
+        };
+        let empty = programs.is_empty().then(|| "it lists no program".to_owned());
+        let notes = empty.into_iter().collect();
+        parts.push(DirPart { dir: dir.clone(), timeout_s: own, deadline_ms, notes });
+        dirs.push(Listed { dir: dir.clone(), programs, deadline, failed });
+    }
+    let part = KernelPart {
+        kernel: kernel.name.clone(),
+        source: pristine.id.to_string(),
+        key: String::new(),
+        image: String::new(),
+        config: String::new(),
+        options: BTreeMap::new(),
+        dropped: Vec::new(),
+        dirs: parts,
+    };
+    let ready = Ready { kernel, pristine, dirs };
+    let ids = ready.ids(&plan.abis);
+    shared.order.borrow_mut().extend(ids);
+    let mut record = shared.record.borrow_mut();
+    record.selected = shared.order.borrow().len();
+    record.kernels.push(part);
+    Ok(ready)
+}
+
+impl Ready<'_> {
+    fn id(&self, dir: &RelPath, program: &str, abi: Abi) -> Option<ProgramId> {
+        let (kernel, dir) = (self.kernel.name.clone(), dir.clone());
+        Some(ProgramId { kernel, dir, program: program.parse().ok()?, abi })
+    }
+
+    fn ids(&self, abis: &[Abi]) -> Vec<ProgramId> {
+        let mut ids = Vec::new();
+        for Listed { dir, programs, .. } in &self.dirs {
+            for program in programs {
+                ids.extend(abis.iter().filter_map(|&abi| self.id(dir, program, abi)));
+            }
+        }
+        ids
+    }
+}
+
+impl Shared {
+    /// Writes the last state of the record.
+    fn finish(&self, plan: &KselftestPlan, state: State) -> Result<KselftestRecord, RunError> {
+        let mut record = self.record.borrow_mut();
+        record.disagreements = disagreements(&record, &plan.explanations);
+        record.state = state;
+        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
+        record.write(&self.out).map_err(RunError::Record)?;
+        match self.write_error.take() {
+            Some(error) => Err(RunError::Record(error)),
+            None => Ok(record.clone()),
+        }
+    }
+
+    /// Writes a cell down and tells of it.
+    fn close(&self, cell: ProgramRecord, elapsed: Duration) {
+        let (passed, total) = cell.passed();
+        self.ctx.events.send(RunEvent::CellEnded {
+            cell: cell.id().to_string(),
+            verdict: cell.verdict,
+            passed: passed as u64,
+            total: total as u64,
+            text: cell.cause.as_ref().map(|cause| cause.text.clone()).unwrap_or_default(),
+            elapsed,
+        });
+        let mut record = self.record.borrow_mut();
+        let order = self.order.borrow();
+        let places: BTreeMap<&ProgramId, usize> = order.iter().zip(0..).collect();
+        let place = |cell: &ProgramRecord| places.get(&cell.id()).copied();
+        let at = record.cells.partition_point(|other| place(other) < place(&cell));
+        record.cells.insert(at, cell);
+        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
+        if let Err(error) = record.write(&self.out) {
+            self.write_error.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    fn close_without_run(&self, id: &ProgramId, cause: &Cause) {
+        self.close(ProgramRecord::new(id, Judged::without_run(cause.clone())), Duration::ZERO);
+    }
+
+    /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
+    fn close_all(&self, which: impl Fn(&ProgramId) -> bool, cause: &Cause) {
+        let judged: BTreeSet<ProgramId> = self.record.borrow().cells.iter().map(ProgramRecord::id).collect();
+        let order = self.order.borrow().clone();
+        let open = |id: &&ProgramId| !judged.contains(id) && !self.sent.borrow().contains(id);
+        for id in order.iter().filter(|id| which(id)).filter(open) {
+            self.close_without_run(id, cause);
+        }
+    }
+
+    /// Adds to what a reader should know of a directory.
+    fn note_dir(&self, kernel: &Kernel, dir: &RelPath, note: String) {
+        let mut record = self.record.borrow_mut();
+        let part = record.kernels.iter_mut().find(|part| part.kernel == kernel.name);
+        if let Some(part) = part.and_then(|part| part.dirs.iter_mut().find(|part| part.dir == *dir)) {
+            part.notes.push(note);
+        }
+    }
+}
+
+/// What the guests of one directory and ABI are booted with.
+struct Bootable<'a> {
+    kernel: PathBuf,
+    image: PathBuf,
+    built: Built,
+    /// The commands of the userland.
+    commands: &'a BTreeSet<String>,
+}
+
+struct Conductor<'a> {
+    plan: &'a KselftestPlan,
+    shop: &'a Workshop<'a>,
+    means: &'a Means<'a>,
+    shared: &'a Rc<Shared>,
+    machine: Rc<Semaphore>,
+    machines: Machines<'a>,
+}
+
+impl Conductor<'_> {
+    /// Builds the kernel and the programs, and sends off every cell that can boot.
+    async fn kernel(&mut self, ready: &Ready<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
+        for Listed { dir, failed, .. } in &ready.dirs {
+            if let Some(cause) = failed {
+                self.shared.close_all(|id| id.kernel == ready.kernel.name && id.dir == *dir, cause);
+            }
+        }
+        let mut bench = Bench::new(self.shop, ready.kernel, ready.pristine.clone());
+        let built = self.built_kernel(&mut bench, ready).await?;
+        let headers = directories::headers(&mut bench).await?;
+        let userland = userland::userland(self.shop).await?;
+        let agent = selftest::agent(self.shop, self.means.project).await?;
+        let kernel = self.machines.keep(&built.vmlinux, &format!("{}.vmlinux", ready.kernel.name))?;
+        self.machines.keep(&built.symbols, &format!("{}.{SYMBOLS}", ready.kernel.name))?;
+        self.write_down(ready, &built, &kernel)?;
+        // All that has to be compiled first: between two compilations a guest would only wait.
+        let mut made = Vec::new();
+        for &abi in &self.plan.abis {
+            let lost = built.config.lost.get(&abi);
+            let lost = lost.map(|option| Cause::NoKernelAbi { option: option.clone() });
+            if let Some(cause) = self.plan.misses.get(&abi).cloned().or(lost) {
+                self.shared.close_all(|id| id.kernel == ready.kernel.name && id.abi == abi, &cause);
+                continue;
+            }
+            let libraries = directories::libraries_of_host(self.shop, abi).await?;
+            let dirs = ready.dirs.iter().zip(0..);
+            for (listed, place) in dirs.filter(|(dir, _)| dir.failed.is_none() && !dir.programs.is_empty()) {
+                let recipe = Recipe {
+                    pristine: &ready.pristine,
+                    headers: &headers,
+                    dir: &listed.dir,
+                    abi,
+                    libraries: &libraries,
+                    sanitizers: self.plan.sanitizers,
+                };
+                let bootable = directories::build(self.shop, &recipe).await.and_then(|built| {
+                    let image = initramfs::pack_kselftest(self.shop, &agent, &userland, &built)?;
+                    let dir = listed.dir.as_str().replace('/', "+");
+                    let name = format!("{}.{dir}.{abi}.initramfs", ready.kernel.name);
+                    let (kernel, image) = (kernel.clone(), self.machines.keep(&image, &name)?);
+                    Ok(Bootable { kernel, image, built, commands: &userland.commands })
+                });
+                match bootable {
+                    Ok(bootable) => made.push((place, abi, listed, bootable)),
+                    Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+                    Err(Trouble::Cause(cause)) => {
+                        let of_dir = |id: &ProgramId| {
+                            id.kernel == ready.kernel.name && id.dir == listed.dir && id.abi == abi
+                        };
+                        self.shared.close_all(of_dir, &cause);
+                    }
+                }
+            }
+        }
+        made.sort_by_key(|(place, abi, ..)| (*place, *abi));
+        for (_, abi, listed, bootable) in &made {
+            self.send_off(ready, listed, *abi, bootable, cells).await;
+        }
+        Ok(())
+    }
+
+    /// The kernel with all that the directories ask for.
+    async fn built_kernel(&self, bench: &mut Bench<'_>, ready: &Ready<'_>) -> Result<BuiltKernel, Trouble> {
+        let what = format!("{} kselftest", ready.kernel.name);
+        let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
+        let mut fragments = config::base(bench)?;
+        let path = self.means.project.root().join(FRAGMENT);
+        let text = read_fragment(&path).map_err(|error| dropped(error.to_string()))?;
+        let mut wishes = vec![Fragment::parse(FRAGMENT, &text).map_err(|error| dropped(error.to_string()))?];
+        for Listed { dir, .. } in &ready.dirs {
+            let Some(text) = directories::file(&ready.pristine, dir, "config") else { continue };
+            match Fragment::parse(dir.as_str(), &text) {
+                Ok(mut fragment) => {
+                    // There are no modules in the guest to load.
+                    for entry in fragment.entries.iter_mut().filter(|entry| entry.value == Value::Module) {
+                        entry.value = Value::Yes;
+                    }
+                    wishes.push(fragment);
+                }
+                Err(error) => {
+                    self.shared.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
+                }
+            }
+        }
+        for conflict in contradictions(&fragments, &wishes) {
+            self.shared.record.borrow_mut().notes.push(format!("{}: {conflict}", ready.kernel.name));
+        }
+        fragments.retain(|fragment| !fragment.entries.is_empty());
+        let configured: Configured =
+            config::configure_with(bench, &what, &Overlay::none(), &fragments, &wishes).await?;
+        kernel::build(bench, &what, &Overlay::none(), configured).await
+    }
+
+    fn write_down(&self, ready: &Ready<'_>, built: &BuiltKernel, vmlinux: &Path) -> Result<(), Trouble> {
+        let config = format!("images/{}.config", ready.kernel.name);
+        fs::write(self.means.out.join(&config), &built.config.text)?;
+        let wrong = |error: crate::build::kconfig::ParseError| Cause::Harness { detail: error.to_string() };
+        let options = FinalConfig::parse(&built.config.text).map_err(wrong)?;
+        let mut record = self.shared.record.borrow_mut();
+        let Some(part) = record.kernels.iter_mut().find(|part| part.kernel == ready.kernel.name) else {
+            return Ok(());
+        };
+        part.key = built.key.to_string();
+        part.image = below(self.means.out, vmlinux);
+        part.config = config;
+        let value = |name: &str| options.get(name.trim_start_matches("CONFIG_")).to_string();
+        part.options = SHOWN.iter().map(|name| ((*name).to_owned(), value(name))).collect();
+        let dropped = built.config.dropped.iter().map(|dropped| DroppedOption {
+            dir: dropped.fragment.clone(),
+            option: dropped.option.clone(),
+            text: dropped.text.clone(),
+        });
+        part.dropped = dropped.collect();
+        Ok(())
+    }
+
+    /// Sends off the cells of one directory and ABI.
+    async fn send_off(
+        &mut self,
+        ready: &Ready<'_>,
+        listed: &Listed,
+        abi: Abi,
+        made: &Bootable<'_>,
+        cells: &mut JoinSet<()>,
+    ) {
+        let built = &made.built;
+        for (helper, first_error) in &built.helpers {
+            let note = format!("{helper} was not built for {}: {first_error}", abi.flag());
+            self.shared.note_dir(ready.kernel, &listed.dir, note);
+        }
+        if built.without_sanitizers {
+            let note = format!("built without the sanitizers that its Makefile asks for, {}", abi.flag());
+            self.shared.note_dir(ready.kernel, &listed.dir, note);
+        }
+        for name in &listed.programs {
+            let Some(id) = ready.id(&listed.dir, name, abi) else { continue };
+            let Some(program) = built.programs.iter().find(|program| program.name == *name) else {
+                let detail = format!("its Makefile does not list {name} with {}", abi.flag());
+                self.shared.close_without_run(&id, &Cause::Source { detail });
+                continue;
+            };
+            if let Some(cause) = cannot_run(program, abi, &built.log, made.commands) {
+                self.shared.close_without_run(&id, &cause);
+                continue;
+            }
+            let mut guest = Guest {
+                qemu: self.means.qemu.path.clone(),
+                name: format!("abimatrix.{}", id.slug()),
+                accel: Accel::Tcg,
+                machine: Machine::Q35,
+                kernel: made.kernel.clone(),
+                initramfs: made.image.clone(),
+                command_line: ready.kernel.command_line.clone(),
+                tsc_khz: None,
+                size: Size { cpus: limits::KSELFTEST_CPUS, memory_mib: limits::KSELFTEST_MEMORY_MIB },
+                ssh: None,
+            };
+            let runs = vec![planned(program, listed)];
+            let boards = self.machines.boards(&self.shared.ctx, &guest, runs.clone()).await;
+            boards.equip(&mut guest);
+            boards.tell(&mut self.shared.record.borrow_mut().host);
+            let expected = Expected {
+                abi,
+                program: name.clone(),
+                deadline_ms: listed.deadline.as_millis() as u64,
+                script: program.interpreter.is_some(),
+                helpers: built.helpers.clone(),
+            };
+            let order = WorkOrder { guest, plan: GuestPlan { runs }, expected };
+            let job = Job { shared: self.shared.clone(), id, order };
+            let machine = self.machine.clone();
+            self.shared.sent.borrow_mut().insert(job.id.clone());
+            cells.spawn_local(async move { job.run(&machine).await });
+        }
+    }
+}
+
+/// Lines of two fragments that want different values: the first that asked has it.
+fn contradictions(fragments: &[Fragment], wishes: &[Fragment]) -> Vec<String> {
+    let mut first: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for Fragment { name, entries } in fragments.iter().chain(wishes) {
+        for entry in entries {
+            let (by, value) = *first.entry(entry.symbol.as_str()).or_insert((name, &entry.value));
+            if *value != entry.value {
+                found.push(format!("{name} asks for {}={}, and {by} for {value}", entry.symbol, entry.value));
+            }
+        }
+    }
+    found
+}
+
+/// Why a program cannot be run, if that is known before.
+fn cannot_run(program: &Program, abi: Abi, log: &Path, commands: &BTreeSet<String>) -> Option<Cause> {
+    let missing = program.interpreter.as_ref().filter(|name| !commands.contains(*name));
+    let missing =
+        missing.map(|name| Cause::NoCommand { program: program.name.clone(), command: name.clone() });
+    program.cause(abi, log).or(missing)
+}
+
+/// The run of a program as the kselftest runner would have it: in the directory where it is installed,
+/// a script that cannot be executed by its interpreter.
+fn planned(program: &Program, listed: &Listed) -> PlannedRun {
+    let dir = format!("/{}/{}", directories::ROOT, listed.dir);
+    let path = format!("{dir}/{}", program.name);
+    let args = match &program.interpreter {
+        Some(interpreter) if !program.executable => vec![format!("/bin/{interpreter}"), path],
+        _ => vec![path],
+    };
+    let env = vec![("PATH".to_owned(), userland::PATH.to_owned())];
+    PlannedRun { mode: Mode::Plain, deadline: listed.deadline, dir: Some(dir), args, env, doors: Vec::new() }
+}
+
+/// All that it takes to run a cell again and judge it, kept beside its logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct WorkOrder {
+    guest: Guest,
+    plan: GuestPlan,
+    expected: Expected,
+}
+
+/// One cell on its way.
+struct Job {
+    shared: Rc<Shared>,
+    id: ProgramId,
+    order: WorkOrder,
+}
+
+impl Job {
+    async fn run(self, machine: &Semaphore) {
+        let Ok(_turn) = machine.acquire().await else { return };
+        let ctx = &self.shared.ctx;
+        if ctx.stop.level() != StopLevel::Run {
+            // It never ran: the end of the run says so.
+            return;
+        }
+        ctx.events.send(RunEvent::CellStarted(self.id.to_string()));
+        let folder = self.shared.out.join(self.id.slug());
+        let started = Instant::now();
+        let WorkOrder { guest, plan, .. } = &self.order;
+        let ran = match self.write(&folder) {
+            Ok(()) => vm::run(ctx, guest, plan, Deadlines::default(), &folder).await,
+            Err(error) => Err(error.into()),
+        };
+        let cell = match ran {
+            Ok(mut seen) => {
+                // A name needs the kernel's symbols, and the judge reads no files.
+                let map =
+                    || std::fs::read_to_string(guest.kernel.with_extension(SYMBOLS)).unwrap_or_default();
+                seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
+                self.record(&seen, &folder)
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))
+            }
+        };
+        self.shared.close(cell, started.elapsed());
+    }
+
+    fn write(&self, folder: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join(super::WorkOrder::FILE), serde_json::to_vec_pretty(&self.order)?)
+    }
+
+    fn record(&self, seen: &Evidence, folder: &Path) -> ProgramRecord {
+        let mut cell = ProgramRecord::new(&self.id, judge::judge(&self.order.expected, seen));
+        let said = judge::said(seen);
+        (cell.outcome, cell.reported) = (said.outcome, said.reported);
+        cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
+        cell.durations = Durations::of(seen);
+        cell.findings = seen.findings.iter().map(FindingRecord::from).collect();
+        cell.logs = below(&self.shared.out, folder);
+        if let Some(run) = seen.runs.first() {
+            // The result port's log has them as frames; a reader wants words.
+            let _ = fs::write(folder.join("stdout.log"), &run.stdout);
+            let _ = fs::write(folder.join("stderr.log"), &run.stderr);
+            if cell.verdict != Verdict::Pass {
+                let all = [&run.stdout[..], &run.stderr[..]].concat();
+                cell.output_tail = console::tail(&all, limits::TAIL_LINES);
+            }
+        }
+        cell
+    }
+}

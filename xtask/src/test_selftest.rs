@@ -1,0 +1,164 @@
+//! `test-selftest`: the kernel's own selftests by every ABI.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use harness::model::Verdict;
+use harness::plan::files::Project;
+use harness::plan::host::{self, Host};
+use harness::plan::kselftest::{self, KselftestPlan, Selection};
+use harness::plan::tools::Tool;
+use harness::process::{Ctx, quote};
+use harness::report::kselftest::{KselftestRecord, disagreements, markdown, text};
+use harness::report::record::State;
+use harness::report::text::Paint;
+use harness::run::{Means, kselftest as conductor};
+use harness::store::Store;
+
+use crate::cli::{Exit, PageFormat, TestSelftest};
+use crate::{clean, doctor, progress, runs, say, session, setup};
+
+/// Runs the programs and prints what came of them.
+pub fn run(args: &TestSelftest) -> Result<Exit> {
+    runs::choose_color(&args.common);
+    if !args.from.is_empty() {
+        return again(args);
+    }
+    session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
+        let project = session::project(args.common.project.as_deref())?;
+        let (host, plan) = prepare(args, &ctx, &store, &project).await?;
+        if let Some(signal) = session::stopped(&ctx.stop) {
+            return Ok(Exit::Interrupted(signal));
+        }
+        if args.dry_run {
+            return Ok(Exit::Passed);
+        }
+        runs::complain(&missing(&host, &plan))?;
+        let qemu = host.qemu.as_ref().context("QEMU is missing")?;
+        let means =
+            |out| Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out };
+        if args.list {
+            return list(&ctx, &means(Path::new("")), &plan).await;
+        }
+        let out = runs::out_folder(args.out.as_deref(), "kselftest", &project)?;
+        let _held = clean::hold(&out);
+        let record = conductor::run(&ctx, &means(&out), &plan).await.map_err(|error| {
+            // The run could not be written down: that is not the user's mistake.
+            anyhow::Error::new(error).context(Exit::Incomplete)
+        })?;
+        print(&record, args)?;
+        Ok(exit(&record, session::stopped(&ctx.stop)))
+    })
+}
+
+/// `--from`: earlier runs, joined, with what is known about disagreements now.
+fn again(args: &TestSelftest) -> Result<Exit> {
+    let project = session::project(args.common.project.as_deref())?;
+    let mut joined: Option<KselftestRecord> = None;
+    for folder in &args.from {
+        let at = || format!("{} cannot be taken", folder.display());
+        let record = KselftestRecord::read(folder).with_context(at)?;
+        joined = Some(match joined {
+            None => record,
+            Some(before) => before.join(record).map_err(anyhow::Error::msg).with_context(at)?,
+        });
+    }
+    let mut record = joined.context("no run is named")?;
+    record.disagreements = disagreements(&record, &kselftest::explanations(&project)?);
+    print(&record, args)?;
+    Ok(exit(&record, None))
+}
+
+/// Looks at the host, plans and says what will be done; installs what is missing if that was asked
+/// for, and plans again.
+async fn prepare(
+    args: &TestSelftest,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<(Host, KselftestPlan)> {
+    let selection = Selection {
+        dirs: args.dirs.clone(),
+        kernels: args.kernel.clone(),
+        abis: args.abi.clone(),
+        jobs: args.jobs,
+        timeout: args.timeout,
+        no_sanitizers: args.no_sanitizers,
+        command: command(args),
+    };
+    let mut host = host::look(ctx, store).await;
+    let mut plan = kselftest::plan(project, &selection, &host)?;
+    // After a Ctrl-C nothing is installed.
+    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
+        let wanted = doctor::missing(&host, &runs::sources(plan.kernels.iter()));
+        if !wanted.is_empty() {
+            // On another thread, so that signals are heard meanwhile.
+            tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
+            host = host::look(ctx, store).await;
+            plan = kselftest::plan(project, &selection, &host)?;
+        }
+    }
+    let accelerator = runs::accelerator(store, &host, args.accel);
+    let said = format!("kselftest:\n{plan}\n  {accelerator}");
+    if args.dry_run {
+        say::result(said)?;
+    } else if !args.list {
+        say::aside(said);
+    }
+    Ok((host, plan))
+}
+
+fn missing(host: &Host, plan: &KselftestPlan) -> Vec<(Tool, String)> {
+    let mut missing = host.missing(&runs::sources(plan.kernels.iter()));
+    missing.extend(host.missing_for_selftests());
+    missing
+}
+
+/// `--list`: kernel, directory and program, a line each.
+async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit> {
+    let mut text = String::new();
+    for (kernel, dirs) in conductor::list(ctx, means, plan).await? {
+        for (dir, programs) in dirs {
+            programs.iter().for_each(|program| text += &format!("{} {dir} {program}\n", kernel.name));
+        }
+    }
+    say::listing(&text)?;
+    Ok(if text.is_empty() { Exit::Nothing } else { Exit::Passed })
+}
+
+fn print(record: &KselftestRecord, args: &TestSelftest) -> Result<()> {
+    match args.format {
+        // anstream takes the colours out again where they do not belong.
+        PageFormat::Text => say::result(text::render(record, Paint::Colour).trim_end_matches('\n')),
+        PageFormat::Json => say::result(serde_json::to_string_pretty(record)?),
+        PageFormat::Markdown => say::result(markdown::render(record).trim_end_matches('\n')),
+    }
+}
+
+/// The command as it could be typed again, without what changes nothing of the page.
+fn command(args: &TestSelftest) -> String {
+    let mut words = vec!["cargo xtask test-selftest".to_owned()];
+    words.extend(args.dirs.iter().map(|dir| quote(dir.as_str())));
+    words.extend(args.kernel.iter().map(|kernel| format!("--kernel {kernel}")));
+    words.extend(args.abi.iter().map(|abi| format!("--abi {abi}")));
+    words.extend(args.timeout.iter().map(|timeout| format!("--timeout {}", timeout.as_secs())));
+    words.extend(args.no_sanitizers.then(|| "--no-sanitizers".to_owned()));
+    words.join(" ")
+}
+
+fn exit(record: &KselftestRecord, stopped: Option<&'static str>) -> Exit {
+    if record.state == State::Interrupted
+        && let Some(signal) = stopped
+    {
+        Exit::Interrupted(signal)
+    } else if record.count(Verdict::Fail) > 0 {
+        Exit::Failed
+    } else if record.selected == 0 && record.kernels.len() == record.kernels_selected {
+        Exit::Nothing
+    } else if record.all_passed() {
+        Exit::Passed
+    } else {
+        Exit::Incomplete
+    }
+}
