@@ -249,7 +249,7 @@ pub enum PageFormat {
     Text,
     /// For programs.
     Json,
-    /// To keep: docs/kselftest-abi.md is such a page.
+    /// To keep, as a page.
     Markdown,
 }
 

@@ -104,6 +104,20 @@ pub struct Built {
     pub log: PathBuf,
 }
 
+impl Built {
+    /// The programs that are not there, each with why: a script may run them too.
+    pub fn unbuilt(&self) -> impl Iterator<Item = (String, String)> {
+        let why = |unbuilt: &Unbuilt| match unbuilt {
+            Unbuilt::Compile { first_error } => first_error.clone(),
+            Unbuilt::Library { library, .. } => format!("{library} is not here"),
+            Unbuilt::Sanitizer { detail } => detail.clone(),
+            Unbuilt::WrongElf { found } => found.clone(),
+        };
+        let programs = self.programs.iter();
+        programs.filter_map(move |program| Some((program.name.clone(), why(program.unbuilt.as_ref()?))))
+    }
+}
+
 /// What is kept of a build beside the archive.
 #[derive(Debug, Serialize, Deserialize)]
 struct Facts {
@@ -309,6 +323,14 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
     built(key, entry.path)
 }
 
+/// How a build fails by the host it is done on.
+const HOST_TROUBLE: [&str; 4] = [
+    "No space left on device",
+    "Input/output error",
+    "Too many open files",
+    "Resource temporarily unavailable",
+];
+
 async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempfile::TempDir, Trouble> {
     let Recipe { pristine, headers, dir, abi, .. } = *recipe;
     let mirror = mirror(shop, pristine, dir).await?;
@@ -340,6 +362,11 @@ async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempf
         fs::write(&log, &said)?;
         let what = format!("{dir} for {}", abi.flag());
         return Err(Cause::CompilerDied { what, words, log: log.display().to_string() }.into());
+    }
+    if let Some(line) = said.lines().find(|line| HOST_TROUBLE.iter().any(|words| line.contains(words))) {
+        // Nothing of the code: kept, it would be the directory's fault for ever.
+        let detail = format!("{dir} for {}: {}", abi.flag(), line.trim());
+        return Err(Cause::Harness { detail }.into());
     }
     let names = listed(shop, &make, dir).await?;
     let failed = failures(&said);

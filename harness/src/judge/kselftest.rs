@@ -7,7 +7,7 @@
 use super::ktap::{self, Status};
 use super::verdict::{self, ExpectedRun, Role};
 use super::watch::{Evidence, RunEvidence};
-use crate::model::{Abi, CaseResult, Cause, Judged, Outcome};
+use crate::model::{Abi, CaseResult, Cause, Judged, Outcome, Verdict};
 
 /// What a program was to show.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -46,9 +46,10 @@ pub fn said(seen: &Evidence) -> Said {
     Said { outcome, reported: report.is_some_and(|report| is_report(&report)) }
 }
 
-/// A line that begins with `ok` is only words until a version line or a plan makes it a report.
+/// A line that begins with `ok` is only words until a version line, a plan or a bail-out makes it a
+/// report.
 fn is_report(report: &ktap::Report) -> bool {
-    report.version.is_some() || report.plan.is_some()
+    report.version.is_some() || report.plan.is_some() || report.bail.is_some()
 }
 
 /// Weighs the evidence of a cell with one program.
@@ -72,10 +73,14 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
         }
         weigh(expected, evidence, &report, &mut causes);
     }
-    let own = causes.get(ended);
-    if own.is_none_or(|cause| !matches!(cause, Cause::Skipped { .. })) {
-        let failed = own.is_some();
-        causes.splice(ended..ended, missing_means(expected, seen, &cases, failed));
+    let own = &causes[ended..];
+    // It looked for itself, and skipped.
+    let skipped = !own.is_empty() && own.iter().all(|cause| cause.verdict() == Verdict::Skip);
+    if !skipped && let Some(lack) = missing_means(expected, seen, &cases, !own.is_empty()) {
+        // A case that failed is evidence of its own: what was not there may have nothing to do with it.
+        let reported = own.iter().any(|cause| matches!(cause, Cause::CaseFailed { .. }));
+        let at = if lack.named && !reported { ended } else { causes.len() };
+        causes.insert(at, lack.cause);
     }
     verdict::tainted(runs, seen, 0, &mut causes);
     verdict::blind(seen, &mut causes);
@@ -156,25 +161,56 @@ fn last_words(run: &RunEvidence) -> String {
     if said.is_empty() { last(&run.stdout) } else { said }
 }
 
+/// What a program lacked.
+struct Lack {
+    cause: Cause,
+    /// Its own words name it, or there is nothing else that it said.
+    named: bool,
+}
+
 /// What the program could not do its work without. A script goes on where a command is not there: its
-/// success is worth something only if it reports what it did (colours are a command's doing, too).
-fn missing_means(expected: &Expected, seen: &Evidence, cases: &[CaseResult], failed: bool) -> Option<Cause> {
+/// success is worth something only if it reports what it did (colours are a command's doing, too). A
+/// helper that was not built and that its words miss is a cause whatever it says of itself.
+fn missing_means(expected: &Expected, seen: &Evidence, cases: &[CaseResult], failed: bool) -> Option<Lack> {
     let program = expected.program.clone();
     let run = seen.runs.first()?;
+    let words = [&run.stderr, &run.stdout].map(|bytes| String::from_utf8_lossy(bytes));
+    let named = expected.helpers.iter().find(|(helper, _)| words.iter().any(|said| misses(said, helper)));
+    let helper = |(helper, first_error): &(String, String), named| Lack {
+        cause: Cause::HelperNotBuilt {
+            abi: expected.abi,
+            program: program.clone(),
+            helper: helper.clone(),
+            first_error: first_error.clone(),
+        },
+        named,
+    };
+    if let Some(found) = named {
+        return Some(helper(found, true));
+    }
     if expected.script
         && (failed || cases.is_empty())
-        && let Some(command) = command_not_found(&run.stderr).or_else(|| command_not_found(&run.stdout))
+        && let Some(command) = words.iter().find_map(|said| command_not_found(said))
     {
-        return Some(Cause::NoCommand { program, command });
+        return Some(Lack { cause: Cause::NoCommand { program, command }, named: true });
     }
-    let (helper, first_error) = expected.helpers.first().filter(|_| failed)?.clone();
-    Some(Cause::HelperNotBuilt { abi: expected.abi, program, helper, first_error })
+    // Nobody says what became of it.
+    let silent = expected.script && cases.is_empty();
+    expected.helpers.first().filter(|_| failed || silent).map(|found| helper(found, false))
+}
+
+/// Whether a line says that this file is not there: `./helper: not found`, `helper: No such file or directory`.
+fn misses(said: &str, file: &str) -> bool {
+    let ends = ["not found", "No such file or directory"];
+    said.lines().map(str::trim_end).any(|line| {
+        let words = line.split([' ', ':', '\'', '"', '`', '/']);
+        ends.iter().any(|end| line.ends_with(end)) && words.into_iter().any(|word| word == file)
+    })
 }
 
 /// A shell's complaint of a command that is not there: busybox's `x: not found`, bash's
 /// `x: command not found`. A path is no command of the userland.
-fn command_not_found(said: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(said);
+fn command_not_found(said: &str) -> Option<String> {
     let name = |line: &str| {
         let line = line.trim_end();
         let rest = line.strip_suffix(": command not found").or_else(|| line.strip_suffix(": not found"))?;
@@ -182,7 +218,7 @@ fn command_not_found(said: &[u8]) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
     };
-    text.lines().find_map(name)
+    said.lines().find_map(name)
 }
 
 #[cfg(test)]

@@ -80,8 +80,8 @@ pub fn set(name: &str) -> Option<Vec<RelPath>> {
 
 /// A program's time in the kselftest runner, unless the directory's `settings` say otherwise.
 const RUNNER_DEADLINE_S: u64 = 45;
-/// TCG runs a program's code 10 to 20 times as slowly as the processor, and its sleeps not at all;
-/// over the directories of the set no program that ended took more than four times its own time.
+/// TCG runs a program's code 10 to 20 times as slowly as the processor, and its sleeps not at all. Most
+/// programs need far less than their time; one that computes through all of it wants --timeout.
 pub const TCG_FACTOR: u64 = 4;
 /// `timeout=0` is no limit to the runner; here a run has to end. Ten minutes are more than any program
 /// of the set needs.

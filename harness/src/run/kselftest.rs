@@ -540,7 +540,7 @@ impl Conductor<'_> {
                 program: name.clone(),
                 deadline_ms: listed.deadline.as_millis() as u64,
                 script: program.interpreter.is_some(),
-                helpers: built.helpers.clone(),
+                helpers: built.helpers.iter().cloned().chain(built.unbuilt()).collect(),
             };
             let order = WorkOrder { guest, plan: GuestPlan { runs }, expected };
             let job = Job { shared: self.shared.clone(), id, order };

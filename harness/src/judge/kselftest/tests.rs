@@ -177,8 +177,23 @@ fn a_command_that_is_not_there_is_a_miss_of_a_script_whatever_it_then_says() {
 fn a_failure_beside_a_helper_that_was_not_built_proves_nothing() {
     let helpers = vec![("helper".to_owned(), "h.c:1: error: no".to_owned())];
     let lame = Expected { helpers, ..expected() };
-    let judged = judge(&lame, &seen("", "cannot run ./helper\n", Outcome::Exit { code: 1 }));
+    let judged = judge(&lame, &seen("", "./helper: No such file or directory\n", Outcome::Exit { code: 1 }));
     assert_eq!((judged.verdict, judged.also.len()), (Verdict::Error, 1));
     assert!(judged.cause.unwrap().to_string().contains("h.c:1: error: no"));
+    // Its success proves as little.
+    let quiet = judge(&lame, &seen("", "sh: ./helper: not found\n", Outcome::Exit { code: 0 }));
+    assert_eq!(quiet.verdict, Verdict::Error);
+    // Whose words do not miss it failed by itself, or by a case; the helper is told beside it.
+    let own = judge(&lame, &seen("", "expected 1, found 2\n", Outcome::Exit { code: 1 }));
+    assert_eq!((own.verdict, own.also.len()), (Verdict::Fail, 1));
+    let case = "TAP version 13\n1..1\nnot ok 1 a\n";
+    let failed = judge(&lame, &seen(case, "./helper: not found\n", Outcome::Exit { code: 1 }));
+    assert_eq!(failed.cause.unwrap().kind(), "case-failed");
+    // A script that says nothing of what it did may have needed it.
+    let script = Expected { script: true, ..lame.clone() };
+    assert_eq!(judge(&script, &seen("", "", Outcome::Exit { code: 0 })).verdict, Verdict::Error);
+    // A skipped case is a skip.
+    let skips = "TAP version 13\n1..2\nok 1 a\nok 2 b # SKIP no c\n";
+    assert_eq!(judge(&lame, &seen(skips, "", Outcome::Exit { code: 0 })).verdict, Verdict::Skip);
     assert_eq!(judge(&lame, &seen(REPORT, "", Outcome::Exit { code: 0 })).verdict, Verdict::Pass);
 }

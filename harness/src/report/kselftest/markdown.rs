@@ -1,4 +1,4 @@
-//! A kselftest run as a page to keep: `docs/kselftest-abi.md` is one.
+//! A kselftest run as a page to keep.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
