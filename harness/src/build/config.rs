@@ -11,7 +11,7 @@ use super::kconfig::depends::Reason;
 use super::kconfig::{self, FinalConfig, Fragment, ParseError, Symbol, Value};
 use super::kernel::{Bench, make, toolchain};
 use super::series::Overlay;
-use super::tree::WorkTree;
+use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached};
 use crate::limits;
 use crate::model::{Abi, Cause, Leg, Stage};
@@ -227,7 +227,7 @@ pub async fn configure_with(
     let log = shop.log(&format!("{what}.configure"));
     let unfinished = tree.begin()?;
     let output = run_kconfig(shop, recipe, tree, &requested, scratch.path()).await;
-    if matches!(output, Ok(_) | Err(ProcessError::Failed { .. })) {
+    if ended_by_itself(&output) {
         unfinished.done()?;
     }
     timer.end(output.is_ok());

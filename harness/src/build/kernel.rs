@@ -151,7 +151,7 @@ pub async fn build(
     let command = make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
     let unfinished = tree.begin()?;
     let status = command.stream(shop.ctx, |stream, bytes| counter.take(stream, bytes)).await;
-    if status.is_ok() {
+    if status.as_ref().is_ok_and(|status| status.code().is_some()) {
         unfinished.done()?;
     }
     let failed = |status: &str, text: &str| Trouble::from(build_failed(what, status, text, &log));

@@ -17,6 +17,7 @@ use super::initramfs::{archive, nodes_of};
 use super::kernel::{Bench, MAKE_VARS, make};
 use super::series::Overlay;
 use super::source::Pristine;
+use super::tree::ended_by_itself;
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
 use crate::broken::broken;
 use crate::limits;
@@ -236,7 +237,7 @@ pub async fn headers(bench: &mut Bench<'_>) -> Result<PathBuf, Trouble> {
         .deadline(limits::SELFTEST_DEADLINE)
         .output(shop.ctx)
         .await;
-    if matches!(installed, Ok(_) | Err(ProcessError::Failed { .. })) {
+    if ended_by_itself(&installed) {
         unfinished.done()?;
     }
     timer.end(installed.is_ok());

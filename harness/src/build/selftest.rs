@@ -11,7 +11,7 @@ use fs_err as fs;
 use super::initramfs::TEST_DIR;
 use super::kernel::{Bench, make};
 use super::series::Overlay;
-use super::tree::WorkTree;
+use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
 use crate::limits;
 use crate::model::{Abi, Cause, Stage};
@@ -137,7 +137,7 @@ async fn make_programs(
     };
     let unfinished = tree.begin()?;
     let installed = headers.output(shop.ctx).await;
-    if matches!(installed, Ok(_) | Err(ProcessError::Failed { .. })) {
+    if ended_by_itself(&installed) {
         unfinished.done()?;
     }
     match installed {

@@ -246,7 +246,10 @@ impl Place {
             word
         };
         let quiet = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.untrackedCache=false"];
-        let git = Cmd::new("git").args(quiet.into_iter().chain(["gc.auto=0"]).flat_map(|set| ["-c", set]));
+        // A user's own list of what is ignored would leave sources out, unsaid.
+        let files = ["core.excludesFile=/dev/null", "core.attributesFile=/dev/null"];
+        let git = Cmd::new("git")
+            .args(quiet.into_iter().chain(files).chain(["gc.auto=0"]).flat_map(|set| ["-c", set]));
         git.arg(path("--git-dir=", folder))
             .arg(path("--work-tree=", &self.tree))
             .args(args)

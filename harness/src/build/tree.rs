@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use fs_err as fs;
 
@@ -19,7 +20,7 @@ use super::{Trouble, Workshop, check_disk};
 use crate::limits;
 use crate::model::Cause;
 use crate::plan::files::Kernel;
-use crate::process::{Cmd, Ctx};
+use crate::process::{Cmd, Ctx, ProcessError};
 use crate::store::Lock;
 
 /// A work tree that this run has for itself.
@@ -92,6 +93,9 @@ pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> 
         fs::rename(&made, &tree.src)?;
     }
     fs::create_dir_all(&tree.obj)?;
+    if kernel.recipe.build_folder.is_some() {
+        tree.settle(shop.ctx)?;
+    }
     tree.forget_unfinished(shop.ctx)?;
     Ok(tree)
 }
@@ -105,7 +109,10 @@ async fn claim(shop: &Workshop<'_>, folder: &Path) -> Result<Lock, Trouble> {
     let real = fs::canonicalize(folder)?;
     let name = crate::store::Hash::of(real.as_os_str().as_encoded_bytes());
     let lock = shop.store.lock(shop.ctx, &format!("build-{name}")).await?;
-    fs::write(folder.join(BUILD_MARK), "cargo xtask test-syscall -O put its objects here.\n")?;
+    let mark = folder.join(BUILD_MARK);
+    if !mark.exists() {
+        fs::write(&mark, "")?;
+    }
     Ok(lock)
 }
 
@@ -113,6 +120,10 @@ async fn claim(shop: &Workshop<'_>, folder: &Path) -> Result<Lock, Trouble> {
 /// filled by this tool. Another's `.config` and objects would be lost.
 pub fn check_build_folder(folder: &Path, users_tree: Option<&Path>) -> Result<(), String> {
     let shown = folder.display();
+    // What is behind `..` is known only once the folder before it is there.
+    if folder.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("-O {shown} has `..` in it: name the folder without"));
+    }
     let real = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
     if let (Some(real), Some(tree)) = (&real, users_tree)
         && real.starts_with(tree)
@@ -144,9 +155,19 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// make ended by itself, whatever its status: it has removed what it had only begun.
+    /// make ended by itself, whatever its status: it has removed what it had only begun. (One that
+    /// a signal ended has not: see [`ended_by_itself`].)
     pub fn done(self) -> std::io::Result<()> {
         fs::remove_file(&self.mark)
+    }
+}
+
+/// Whether a make came to an end of its own, good or bad.
+pub fn ended_by_itself<T>(output: &Result<T, ProcessError>) -> bool {
+    match output {
+        Ok(_) => true,
+        Err(ProcessError::Failed { status, .. }) => !status.contains("killed by signal"),
+        Err(_) => false,
     }
 }
 
@@ -172,16 +193,64 @@ async fn link_or_copy(ctx: &Ctx, from: &Path, to: &Path) -> Result<(), Trouble> 
 impl WorkTree {
     /// Marks that a make is about to write objects.
     pub fn begin(&self) -> std::io::Result<Unfinished> {
-        let mark = self.place.join("unfinished");
+        // One that was cut off before, in this very run: its mark must not become ours.
+        self.sweep()?;
+        let mark = self.unfinished();
         fs::write(&mark, "")?;
         Ok(Unfinished { mark })
+    }
+
+    /// The mark lies beside the objects that it is about, wherever these are.
+    fn unfinished(&self) -> PathBuf {
+        self.obj.join(".abimatrix-unfinished")
+    }
+
+    /// Objects in a folder that the user named outlive the source that they were made of. When it is
+    /// made anew its files may be older than they are, and make would take them for done: so they go.
+    fn settle(&self, ctx: &Ctx) -> Result<(), Trouble> {
+        let (ours, theirs) = (self.place.join("token"), self.obj.join(BUILD_MARK));
+        if !ours.exists() {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            fs::write(&ours, format!("{}-{}\n", since.as_nanos(), std::process::id()))?;
+        }
+        let token = fs::read_to_string(&ours)?;
+        if fs::read_to_string(&theirs)? == token {
+            return Ok(());
+        }
+        let mut removed = 0u64;
+        for entry in fs::read_dir(&self.obj)? {
+            let path = entry?.path();
+            if path == theirs {
+                continue;
+            }
+            match path.is_dir() && !path.is_symlink() {
+                true => fs::remove_dir_all(&path)?,
+                false => fs::remove_file(&path)?,
+            }
+            removed += 1;
+        }
+        if removed > 0 {
+            let folder = self.obj.display();
+            ctx.events.note(format!("{folder} has objects of another source tree: they are made again"));
+        }
+        Ok(fs::write(theirs, token)?)
     }
 
     /// A make that was killed may leave an object that is newer than its source and yet not whole,
     /// or not seen by objtool: the next make would take it for done. All that it wrote goes.
     fn forget_unfinished(&self, ctx: &Ctx) -> Result<(), Trouble> {
-        let mark = self.place.join("unfinished");
-        let Ok(since) = std::fs::metadata(&mark).and_then(|meta| meta.modified()) else { return Ok(()) };
+        if let Some(removed) = self.sweep()? {
+            ctx.events
+                .note(format!("an earlier build was cut off: {removed} files that it wrote are made again"));
+        }
+        Ok(())
+    }
+
+    /// How many files of a make that was cut off were removed; none if there was no such make.
+    fn sweep(&self) -> std::io::Result<Option<u64>> {
+        let mark = self.unfinished();
+        let Ok(since) = std::fs::metadata(&mark).and_then(|meta| meta.modified()) else { return Ok(None) };
+        let kept = [mark.clone(), self.obj.join(BUILD_MARK)];
         let mut removed = 0u64;
         let mut todo = vec![self.obj.clone()];
         while let Some(folder) = todo.pop() {
@@ -190,16 +259,14 @@ impl WorkTree {
                 let meta = entry.metadata()?;
                 if meta.is_dir() {
                     todo.push(entry.path());
-                } else if meta.modified()? >= since {
+                } else if meta.modified()? >= since && !kept.contains(&entry.path()) {
                     fs::remove_file(entry.path())?;
                     removed += 1;
                 }
             }
         }
         fs::remove_file(&mark)?;
-        ctx.events
-            .note(format!("an earlier build was cut off: {removed} files that it wrote are made again"));
-        Ok(())
+        Ok(Some(removed))
     }
 
     /// Makes the source what pristine tree and overlay say; returns how many files changed.

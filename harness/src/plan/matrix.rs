@@ -191,7 +191,8 @@ pub fn plan(
             Some(Found { derived: Ok(derived), .. }) if target.spec.is_none() => derived.describe(),
             _ => Vec::new(),
         };
-        let known = project.known_issues(name)?;
+        // What is excused is a kernel's, and a user's tree of the same name is not that kernel.
+        let known = if target.kernel.is_users { Vec::new() } else { project.known_issues(name)? };
         let (known, expired): (Vec<_>, Vec<_>) = known
             .into_iter()
             .partition(|issue| selection.today.as_ref().is_some_and(|day| *day <= issue.expires));

@@ -87,7 +87,7 @@ impl MakeVar {
 }
 
 /// Why the tool does not let a variable be set; a name that ends in `*` stands for all that begin so.
-const OWNED: [(&str, &str); 17] = [
+const OWNED: [(&str, &str); 20] = [
     ("ARCH", OF_ABIS),
     ("SUBARCH", OF_ABIS),
     ("O", "-O DIR names the build folder"),
@@ -101,6 +101,9 @@ const OWNED: [(&str, &str); 17] = [
     ("BINDGEN", OF_EQUALS),
     ("PAHOLE", OF_EQUALS),
     ("INSTALL_*", "nothing is installed"),
+    ("CONFIG_*", "--config-item CONFIG_X=y sets an option: make's word would override it unseen"),
+    ("objtree", "-O DIR names the build folder"),
+    ("MAKEFILES", OF_MAKE),
     ("srctree", "the source is a copy that the tool makes"),
     ("VPATH", "the source is a copy that the tool makes"),
     ("MAKEFLAGS", OF_MAKE),
@@ -253,6 +256,8 @@ mod tests {
             ("O=/tmp", "-O DIR"),
             ("KBUILD_OUTPUT=x", "-O DIR"),
             ("KCONFIG_ALLCONFIG=x", "--config"),
+            ("CONFIG_UBSAN_BOUNDS=", "--config-item"),
+            ("objtree=/x", "-O DIR"),
             ("KBUILD_BUILD_USER=x", "equal sources"),
             ("LOCALVERSION=-x", "equal sources"),
             ("M=drivers", "module"),

@@ -88,10 +88,39 @@ async fn what_a_killed_make_wrote_is_not_taken_for_done() {
     fs::write(&half, "ha").unwrap();
     bench.tree.forget_unfinished(&bench.ctx).unwrap();
     assert!(old.exists() && !half.exists());
+    // The same within one run, when the mark of the first is still there.
+    let _killed = bench.tree.begin().unwrap();
+    fs::write(&half, "ha").unwrap();
+    bench.tree.begin().unwrap().done().unwrap();
+    assert!(old.exists() && !half.exists());
     // Once is enough.
     fs::write(&half, "whole").unwrap();
     bench.tree.forget_unfinished(&bench.ctx).unwrap();
     assert!(half.exists());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_named_build_folder_does_not_outlive_its_source() {
+    let bench = bench().await;
+    let object = bench.tree.obj.join("kernel/a.o");
+    fs::write(bench.tree.obj.join(super::BUILD_MARK), "").unwrap();
+    bench.tree.settle(&bench.ctx).unwrap();
+    fs::create_dir_all(object.parent().unwrap()).unwrap();
+    fs::write(&object, "of this source").unwrap();
+    bench.tree.settle(&bench.ctx).unwrap();
+    assert!(object.exists());
+    // The source was made anew.
+    fs::remove_file(bench.tree.place.join("token")).unwrap();
+    bench.tree.settle(&bench.ctx).unwrap();
+    assert!(!object.exists() && bench.tree.obj.join(super::BUILD_MARK).exists());
+}
+
+#[test]
+fn a_build_folder_behind_dots_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("out/../linux/obj");
+    assert!(super::check_build_folder(&named, None).unwrap_err().contains("`..`"));
+    assert_eq!(super::check_build_folder(&folder.path().join("out"), None), Ok(()));
 }
 
 #[tokio::test(flavor = "current_thread")]
