@@ -17,6 +17,8 @@ pub const INPUT_FILE_BYTES: u64 = MIB;
 pub const PATCH_BYTES: u64 = 10 * MIB;
 /// Patches of one series: the longest series on the lists have about two hundred.
 pub const SERIES_PATCHES: usize = 512;
+/// Series that stand on one another: the tables of a tree have fewer numbers that are free and below 512.
+pub const STACK_SERIES: usize = 32;
 /// A mailbox with one thread: the longest, with all replies, have a few megabytes.
 pub const MBOX_BYTES: u64 = 64 * MIB;
 /// A syscall table or Kconfig file of a kernel tree: the largest is about 100 KiB.

@@ -234,14 +234,16 @@ async fn prepare<'a>(
             Err(trouble) => return Ok(Err(trouble)),
         },
     };
-    let series = match series::apply(shop, part.kernel.name.as_str(), &pristine, &part.spec.patches).await {
+    let series = match series::apply(shop, part.kernel.name.as_str(), &pristine, &part.patches()).await {
         Ok(series) => series,
         Err(trouble) => return Ok(Err(trouble)),
     };
     let before = |path: &str| pristine.read(path);
     let after = |path: &str| series.read(&pristine, path);
-    numbers::check(&part.kernel.name, &part.spec, &plan.abis, before, after)?;
-    survey::check(shop, part, &pristine, &series)?;
+    for layer in part.layers() {
+        numbers::check(&part.kernel.name, layer, &plan.abis, before, after)?;
+        survey::check(shop, &part.kernel.name, layer, &pristine, &series)?;
+    }
     Ok(Ok(Prepared { plan: part, pristine, series }))
 }
 
@@ -333,6 +335,7 @@ fn lost(config: &Configured, kernel: &Kernel, abi: Abi) -> Option<Cause> {
 fn kernel_record(ready: &Prepared<'_>) -> KernelRecord {
     let KernelPlan { kernel, tree, spec, derived, .. } = ready.plan;
     let state = ready.pristine.tree.as_deref();
+    let applied = ready.plan.layers().filter(|layer| !layer.patches.is_empty());
     KernelRecord {
         kernel: kernel.name.clone(),
         source: ready.pristine.id.to_string(),
@@ -341,7 +344,8 @@ fn kernel_record(ready: &Prepared<'_>) -> KernelRecord {
             commit: state.and_then(|state| state.commit.clone()),
             dirty: state.and_then(|state| state.dirty.clone()),
         }),
-        patches: spec.patches.iter().map(Patch::name).collect(),
+        series: applied.map(|layer| layer.syscall.clone()).collect(),
+        patches: ready.plan.patches().iter().map(Patch::name).collect(),
         numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
         option: spec.option.as_ref().map(ToString::to_string),
         selftest: spec.selftest.to_string(),
@@ -489,7 +493,7 @@ impl Conductor<'_> {
         let what = format!("{} {leg}", bench.kernel.name);
         let none = Overlay::none();
         let overlay = if leg == Leg::Unpatched { &none } else { &ready.series };
-        let fragments = config::fragments(bench, &ready.plan.spec, leg, &ready.series)?;
+        let fragments = config::fragments(bench, ready.plan.layers(), leg, &ready.series)?;
         let configured: Configured = config::configure(bench, &what, overlay, &fragments).await?;
         // What nobody could run need not be compiled.
         let open: Vec<Abi> =

@@ -131,6 +131,9 @@ pub struct TestSyscall {
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Apply every series that stands on this one, too: one kernel then serves the whole stack
+    #[arg(long, conflicts_with_all = ["tree", "patches"])]
+    pub stacked: bool,
     /// Apply this patch after the series (repeatable; for trying out a mutation)
     #[arg(long, value_name = "PATCH")]
     pub extra_patch: Vec<PathBuf>,

@@ -75,6 +75,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         timeout: args.timeout,
         transports: args.transport.transports(),
         today: Some(runs::today()),
+        stacked: args.stacked,
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };
     let mut targets = target::targets(project, &args.syscall, &selection)?;

@@ -35,6 +35,7 @@ fn main() {
         ("code that does not build is named by file and line", build_error),
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", clean),
+        ("one kernel serves all series that stand on one another", stacked),
         ("a user's own tree is built as it is, and nothing of it changes", users_tree),
     ]);
 }
@@ -447,6 +448,48 @@ fn clean() {
 
 /// The small kernel as a user has it, a git repository: the series applied and not committed, then
 /// committed, then in an mbox.
+fn stacked() {
+    let world = World::new();
+    world.stacked_series("plugh");
+    let run_of = |syscall: &str, more: &[&str]| {
+        let mut args = world.args(&format!("{syscall}{}", more.concat()));
+        syscall.clone_into(&mut args[1]);
+        args.extend(more.iter().map(|word| word.to_string()));
+        world.run(&args)
+    };
+    let record = |run: &Run| -> Value { serde_json::from_str(&run.stdout).unwrap() };
+    let first = run_of("plugh", &["--stacked"]);
+    world.assert_passed(&first);
+    let kernel = record(&first)["kernels"][0].clone();
+    assert_eq!(kernel["series"], serde_json::json!(["xyzzy", "plugh"]));
+    let patches = serde_json::json!(["0001-call.patch", "0002-test.patch", "0001-all.patch"]);
+    assert_eq!(kernel["patches"], patches);
+    for (leg, line) in [("patched", "CONFIG_{}_SYSCALL=y"), ("config-off", "# CONFIG_{}_SYSCALL is not set")]
+    {
+        let config = world.out("plugh--stacked").join(format!("images/{}.{leg}.config", mini::KERNEL));
+        let config = std::fs::read_to_string(config).unwrap();
+        for option in ["XYZZY", "PLUGH"] {
+            assert!(config.contains(&line.replace("{}", option)), "{leg} {option}: {config}");
+        }
+    }
+    // The very same kernels, whichever is tested.
+    let second = run_of("xyzzy", &["--stacked"]);
+    world.assert_passed(&second);
+    for stage in ["configure", "compile"] {
+        let lines: Vec<&str> = second.stderr.lines().filter(|line| line.starts_with(stage)).collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.ends_with("cached")), "{second}");
+    }
+    // And without the flag the lower one stands alone, and the upper one on it.
+    for (syscall, series) in [("xyzzy", &["xyzzy"][..]), ("plugh", &["xyzzy", "plugh"])] {
+        let run = run_of(syscall, &[]);
+        world.assert_passed(&run);
+        assert_eq!(record(&run)["kernels"][0]["series"], serde_json::json!(series));
+    }
+    world.stacked_series("grue");
+    let fork = run_of("xyzzy", &["--stacked", "--dry-run"]);
+    assert_says(&fork, 2, &["plugh/spec.yaml:6:8: grue stands on xyzzy, too: a stack is one line"]);
+}
+
 fn users_tree() {
     let world = World::new();
     world.use_git();

@@ -55,46 +55,51 @@ impl Configured {
     }
 }
 
-/// The fragments of a leg: the kernel's, the user's, the selftest's own `config`, and the leg's
-/// switch.
-pub fn fragments(
+/// The fragments of a leg: the kernel's, the user's, the own `config` of each series' selftest, and
+/// the leg's switch.
+pub fn fragments<'a>(
     bench: &Bench<'_>,
-    spec: &Spec,
+    layers: impl Iterator<Item = &'a Spec>,
     leg: Leg,
     series: &Overlay,
 ) -> Result<Vec<Fragment>, Trouble> {
     let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-    let option = spec.option.as_ref().map(|option| Symbol::new(option.symbol())).transpose();
-    let option = option.map_err(|error| dropped(error.to_string()))?;
+    let layers: Vec<&Spec> = layers.collect();
+    let options = layers.iter().filter_map(|layer| layer.option.as_ref());
+    let options: Vec<Symbol> = options
+        .map(|option| Symbol::new(option.symbol()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| dropped(error.to_string()))?;
+    let remove = |fragment: &mut Fragment, symbols: &[Symbol]| {
+        symbols.iter().for_each(|symbol| _ = fragment.remove(symbol));
+    };
     let mut fragments = base(bench)?;
-    if let (Leg::ConfigOff, Some(option)) = (leg, &option) {
+    if leg == Leg::ConfigOff {
         // Of a call that every kernel has: ours ask for it, since some test needs it.
-        fragments.iter_mut().for_each(|fragment| _ = fragment.remove(option));
+        fragments.iter_mut().for_each(|fragment| remove(fragment, &options));
     }
-    // The same in every leg: a control differs from the patched kernel in the option alone.
-    let own = format!("tools/testing/selftests/{}/config", spec.selftest);
-    if let Some(text) = series.read(&bench.pristine, &own) {
+    // The same in every leg: a control differs from the patched kernel in the options alone.
+    for layer in layers {
+        let own = format!("tools/testing/selftests/{}/config", layer.selftest);
+        let Some(text) = series.read(&bench.pristine, &own) else { continue };
         let mut fragment = Fragment::parse(&own, &text).map_err(|error| dropped(error.to_string()))?;
-        if let (true, Some(option)) = (leg != Leg::Patched, &option) {
-            fragment.remove(option);
+        if leg != Leg::Patched {
+            remove(&mut fragment, &options);
         }
         if leg == Leg::Unpatched {
-            for symbol in defined_by(bench, series) {
-                if let Ok(symbol) = Symbol::new(&symbol) {
-                    fragment.remove(&symbol);
-                }
-            }
+            let symbols = defined_by(bench, series);
+            let symbols: Vec<Symbol> = symbols.iter().filter_map(|name| Symbol::new(name).ok()).collect();
+            remove(&mut fragment, &symbols);
         }
         fragments.push(fragment);
     }
     let switch = match leg {
-        Leg::Patched => Some(Value::Yes),
-        Leg::ConfigOff => Some(Value::No),
-        Leg::Unpatched => None,
+        Leg::Patched => Value::Yes,
+        Leg::ConfigOff => Value::No,
+        Leg::Unpatched => return Ok(fragments),
     };
-    if let (Some(value), Some(option)) = (switch, option) {
-        fragments.push(Fragment::made(&format!("the leg {leg}"), [(option, value)]));
-    }
+    let switched = options.into_iter().map(|option| (option, switch.clone()));
+    fragments.push(Fragment::made(&format!("the leg {leg}"), switched));
     Ok(fragments)
 }
 

@@ -7,7 +7,7 @@ use fs_err as fs;
 use serde::Deserialize;
 
 use super::recipe::Recipe;
-use super::yaml::{InputError, load, read_text};
+use super::yaml::{InputError, Spanned, load, read_text};
 use crate::limits;
 use crate::model::{
     Abi, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, Symptom, SyscallName,
@@ -78,6 +78,8 @@ struct SpecFile {
     man_page: Option<RelPath>,
     #[serde(default)]
     numbers: BTreeMap<Abi, u32>,
+    #[serde(default)]
+    after: Option<Spanned<SyscallName>>,
 }
 
 /// One patch of a series.
@@ -112,6 +114,17 @@ impl Patch {
     }
 }
 
+/// The series that another one stands on, and where that is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After {
+    /// Whose series.
+    pub syscall: SyscallName,
+    /// The line of the spec file, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+}
+
 /// A syscall on one kernel: its series and what the tool has to know of it.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -129,6 +142,8 @@ pub struct Spec {
     pub adds_call: bool,
     /// The patch for the man-pages repository: part of what is mailed, not of the kernel.
     pub man_page: Option<PathBuf>,
+    /// What its series is made on top of; nothing if on the kernel itself.
+    pub after: Option<After>,
 }
 
 impl Spec {
@@ -316,14 +331,17 @@ impl Project {
         kernel: &KernelName,
         syscall: &SyscallName,
     ) -> Result<Option<Spec>, InputError> {
-        let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
-        folder.join("spec.yaml").is_file().then(|| self.spec(kernel, syscall)).transpose()
+        self.spec_file(kernel, syscall).is_file().then(|| self.spec(kernel, syscall)).transpose()
     }
 
     /// Reads the spec of a syscall on a kernel.
     pub fn spec(&self, kernel: &KernelName, syscall: &SyscallName) -> Result<Spec, InputError> {
-        let folder = self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str());
-        spec_in(&self.root, &folder, syscall)
+        spec_in(&self.root, &self.spec_file(kernel, syscall), syscall)
+    }
+
+    /// Where the spec of a syscall on a kernel lies, if there is one.
+    pub(super) fn spec_file(&self, kernel: &KernelName, syscall: &SyscallName) -> PathBuf {
+        self.root.join("kernels").join(kernel.as_str()).join(syscall.as_str()).join("spec.yaml")
     }
 }
 
@@ -346,10 +364,10 @@ fn stays(file: &Path, root: &Path) -> bool {
 }
 
 /// Reads the spec in a folder that also holds the patches.
-fn spec_in(root: &Path, folder: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
-    let path = folder.join("spec.yaml");
-    let file: SpecFile = load(&path)?;
-    let wrong = |what: String| InputError::Content { path: path.clone(), what };
+fn spec_in(root: &Path, path: &Path, syscall: &SyscallName) -> Result<Spec, InputError> {
+    let folder = path.parent().unwrap_or(root);
+    let file: SpecFile = load(path)?;
+    let wrong = |what: String| InputError::Content { path: path.to_owned(), what };
     if file.syscall != *syscall {
         return Err(wrong(format!("it says `syscall: {}` but lies in the folder `{syscall}`", file.syscall)));
     }
@@ -388,6 +406,11 @@ fn spec_in(root: &Path, folder: &Path, syscall: &SyscallName) -> Result<Spec, In
         patches: file.patches.iter().map(|patch| Patch::File(folder.join(patch))).collect(),
         adds_call: true,
         man_page: file.man_page.map(|patch| folder.join(patch)),
+        after: file.after.map(|Spanned { value, referenced, .. }| After {
+            syscall: value,
+            line: referenced.line(),
+            column: referenced.column(),
+        }),
     })
 }
 

@@ -11,6 +11,7 @@ use super::host::Host;
 use super::near::near;
 use super::numbers;
 use super::recipe::Recipe;
+use super::stack::Stack;
 use super::tables::LEGACY_X32;
 use super::target::{Found, Target, Targets};
 use super::yaml::InputError;
@@ -49,6 +50,8 @@ pub struct Selection {
     pub timeout: Option<Duration>,
     /// `--transport`: each cell runs over all of them. Empty is serial.
     pub transports: Vec<Transport>,
+    /// `--stacked`: what stands on the series is applied, too.
+    pub stacked: bool,
     /// `--extra-patch`: applied after the series of every kernel.
     pub extra_patches: Vec<PathBuf>,
     /// The day of the run: known issues expire. Without it none is excused.
@@ -81,6 +84,8 @@ pub enum PlanError {
     TwoSeries { kernel: KernelName, syscall: SyscallName },
     #[error("{kernel}: there is no leg {leg} of `{syscall}`: {why}")]
     NoLeg { kernel: KernelName, syscall: SyscallName, leg: Leg, why: &'static str },
+    #[error("{kernel} has no series for `{syscall}`: nothing stands on it (--stacked)")]
+    NoStack { kernel: KernelName, syscall: SyscallName },
     #[error("{kernel}: {what}")]
     NoSelftest { kernel: KernelName, what: String },
 }
@@ -109,12 +114,28 @@ pub struct KernelPlan {
     pub tree: Option<PathBuf>,
     /// The syscall on it.
     pub spec: Spec,
+    /// The series that are applied beside its own.
+    pub stack: Stack,
+    /// What is applied after all of them.
+    pub extra_patches: Vec<Patch>,
     /// What is built of it.
     pub legs: Vec<Leg>,
     /// What is known to be wrong with it, and excused today.
     pub known: Vec<KnownIssue>,
     /// What was read from its tree for want of a spec file, each with its place there.
     pub derived: Vec<String>,
+}
+
+impl KernelPlan {
+    /// The syscalls whose series are applied, in this order: the one under test is one of them.
+    pub fn layers(&self) -> impl Iterator<Item = &Spec> {
+        self.stack.below.iter().chain([&self.spec]).chain(&self.stack.above)
+    }
+
+    /// All patches in the order in which they are applied.
+    pub fn patches(&self) -> Vec<Patch> {
+        self.layers().flat_map(|layer| &layer.patches).chain(&self.extra_patches).cloned().collect()
+    }
 }
 
 /// One cell of the plan.
@@ -184,9 +205,9 @@ pub fn plan(
         let name = &target.kernel.name;
         notes.extend(target.notes.iter().map(|note| format!("{name}: {note}")));
         let mut said = |note: String| notes.push(format!("{name}: {note}"));
-        let mut spec = spec(syscall, target, selection, &mut said)?;
+        let spec = spec(syscall, target, selection, &mut said)?;
         let legs = legs(name, &spec, target, selection, &mut said)?;
-        spec.patches.extend(selection.extra_patches.iter().cloned().map(Patch::File));
+        let extra_patches = selection.extra_patches.iter().cloned().map(Patch::File).collect();
         let derived = match &target.found {
             Some(Found { derived: Ok(derived), .. }) if target.spec.is_none() => derived.describe(),
             _ => Vec::new(),
@@ -204,7 +225,8 @@ pub fn plan(
             }
         }
         let (kernel, tree) = (target.kernel.clone(), target.tree.clone());
-        kernels.push(KernelPlan { kernel, tree, spec, legs, known, derived });
+        let stack = target.stack.clone();
+        kernels.push(KernelPlan { kernel, tree, spec, stack, extra_patches, legs, known, derived });
     }
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
     let options = options(selection);
@@ -258,7 +280,8 @@ fn spec(
         }
     };
     let patches = target.patches.clone();
-    Ok(Spec { syscall: syscall.clone(), numbers, option, selftest, patches, adds_call, man_page: None })
+    let syscall = syscall.clone();
+    Ok(Spec { syscall, numbers, option, selftest, patches, adds_call, man_page: None, after: None })
 }
 
 /// Since 5.1 a new call has one number for all architectures: one that an ABI lacks from here on was
@@ -315,6 +338,7 @@ fn options(selection: &Selection) -> Vec<String> {
     options.extend(selection.patches.iter().flat_map(|patches| path("--patches", patches)));
     options.extend(selection.option.iter().flat_map(|option| word("--option", option.as_str())));
     options.extend(selection.selftest.iter().flat_map(|folder| word("--selftest", folder.as_str())));
+    options.extend(selection.stacked.then(|| "--stacked".to_owned()));
     options.extend(selection.extra_patches.iter().flat_map(|patch| path("--extra-patch", patch)));
     options.extend(selection.recipe.words());
     if let Some(timeout) = selection.timeout {
@@ -371,7 +395,8 @@ pub(super) fn jobs(asked: Option<usize>, host: &Host, memory_mib: u64) -> (usize
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: Vec<&str>| names.join(", ");
-        for KernelPlan { kernel, tree, spec, legs, derived, .. } in &self.kernels {
+        for part in &self.kernels {
+            let KernelPlan { kernel, tree, spec, legs, derived, .. } = part;
             let number = |abi: &Abi| spec.number(*abi).map_or("-".to_owned(), |n| n.to_string());
             let numbers: Vec<String> = self.abis.iter().map(number).collect();
             let number = match numbers.iter().all(|n| *n == numbers[0]) {
@@ -382,7 +407,7 @@ impl fmt::Display for Plan {
                 f,
                 "  {}: {}, {number}, {}; selftest {}; legs {}",
                 kernel.name,
-                match spec.patches.len() {
+                match part.patches().len() {
                     0 => "no patches".to_owned(),
                     n => format!("{n} patches"),
                 },
@@ -390,6 +415,10 @@ impl fmt::Display for Plan {
                 spec.selftest,
                 list(legs.iter().map(|leg| leg.name()).collect()),
             )?;
+            let series: Vec<&str> = part.layers().map(|layer| layer.syscall.as_str()).collect();
+            if series.len() > 1 {
+                writeln!(f, "    series {}", list(series))?;
+            }
             if let Some(tree) = tree {
                 writeln!(f, "    tree {}", tree.display())?;
             }

@@ -10,6 +10,7 @@ use super::derive::{DeriveError, Derived};
 use super::files::{Kernel, Patch, Project, Spec};
 use super::mail::{self, MailError};
 use super::matrix::{PlanError, Selection, select_kernels, suggestions};
+use super::stack::Stack;
 use super::yaml::{InputError, read_bytes};
 use crate::limits;
 use crate::model::{KernelName, SyscallName};
@@ -23,6 +24,8 @@ pub struct Target {
     pub tree: Option<PathBuf>,
     /// What the spec file says, if there is one.
     pub spec: Option<Spec>,
+    /// What is applied beside its series.
+    pub stack: Stack,
     /// The series that comes with the command line instead of the spec's.
     pub patches: Vec<Patch>,
     /// The commits that are the series.
@@ -101,9 +104,15 @@ pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Resul
         kernel.recipe = selection.recipe.clone();
         let mut spec = project.spec_if_any(&kernel.name, &syscall)?;
         let mut notes = Vec::new();
+        let stack = match &spec {
+            // What is in the user's tree, or comes with it, is the series.
+            _ if kernel.is_users => Stack::default(),
+            Some(spec) => project.stack(&kernel.name, spec, selection.stacked)?,
+            None if selection.stacked => return Err(PlanError::NoStack { kernel: kernel.name, syscall }),
+            None => Stack::default(),
+        };
         if let Some(spec) = &mut spec {
             if kernel.is_users {
-                // What is in the user's tree, or comes with it, is the series.
                 spec.patches.clear();
                 spec.man_page = None;
             } else if selection.patches.is_some() {
@@ -118,7 +127,7 @@ pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Resul
         };
         let tree = selection.tree.clone();
         let range = selection.range.clone();
-        targets.push(Target { kernel, tree, spec, patches, range, found: None, notes });
+        targets.push(Target { kernel, tree, spec, stack, patches, range, found: None, notes });
     }
     Ok(Targets { syscall, kernels: targets, with_series })
 }

@@ -8,6 +8,9 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 
+/// A value with its place in the file.
+pub(super) use serde_yaml::Spanned;
+
 use crate::broken::broken;
 use crate::limits;
 

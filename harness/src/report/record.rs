@@ -66,6 +66,9 @@ pub struct KernelRecord {
     /// The user's tree, if it is one.
     #[serde(default)]
     pub tree: Option<TreeRecord>,
+    /// The syscalls whose series were applied, in this order.
+    #[serde(default)]
+    pub series: Vec<SyscallName>,
     /// The patches, by name.
     pub patches: Vec<String>,
     /// The syscall's number by each ABI.

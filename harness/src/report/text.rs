@@ -9,7 +9,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use super::record::{CellRecord, Durations, KernelRecord, RunRecord, State, TransportRecord, TreeRecord};
 use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::divergence::{Divergence, divergences};
-use crate::model::{Abi, CaseResult, KernelName, Leg, Transport, Verdict};
+use crate::model::{Abi, CaseResult, KernelName, Leg, SyscallName, Transport, Verdict};
 
 /// Colours or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,11 @@ fn head(run: &RunRecord, out: &mut String) {
         _ => {}
     }
     for record in &run.kernels {
-        let KernelRecord { kernel, recipe, .. } = record;
+        let KernelRecord { kernel, series, recipe, .. } = record;
+        if series.len() > 1 {
+            let series: Vec<&str> = series.iter().map(SyscallName::as_str).collect();
+            let _ = writeln!(out, "{kernel}: with the series of {}", series.join(", "));
+        }
         if let Some(TreeRecord { path, commit, dirty }) = &record.tree {
             let commit = commit.as_ref().map(|commit| format!(" at {}", commit.get(..12).unwrap_or(commit)));
             let (path, commit) = (sanitize(path), commit.unwrap_or_default());

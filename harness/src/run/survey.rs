@@ -15,9 +15,8 @@ use crate::build::snapshot;
 use crate::build::source::{self, Pristine};
 use crate::build::{Trouble, Workshop};
 use crate::model::{KernelName, SyscallName};
-use crate::plan::KernelPlan;
 use crate::plan::derive::{self, TreeFiles};
-use crate::plan::files::Source;
+use crate::plan::files::{Source, Spec};
 use crate::plan::host::Host;
 use crate::plan::target::{Found, Target, Targets};
 use crate::process::Ctx;
@@ -74,26 +73,22 @@ async fn look(shop: &Workshop<'_>, syscall: &SyscallName, target: &mut Target) -
 /// both: looking through a tree takes longer than all else of a warm run.
 pub(super) fn check(
     shop: &Workshop<'_>,
-    part: &KernelPlan,
+    kernel: &KernelName,
+    spec: &Spec,
     pristine: &Pristine,
     series: &Overlay,
 ) -> Result<(), RunError> {
-    let asked = format!(
-        "spec agrees:{}:{:?}:{}:{}",
-        env!("CARGO_PKG_VERSION"),
-        part.spec,
-        pristine.id,
-        series.identity()
-    );
+    let asked =
+        format!("spec agrees:{}:{:?}:{}:{}", env!("CARGO_PKG_VERSION"), spec, pristine.id, series.identity());
     let asked = Hash::of(asked.as_bytes());
     if shop.store.fact(&asked).is_some() {
         return Ok(());
     }
     let tree: &dyn TreeFiles = &Patched { pristine, series };
-    if let Ok(derived) = derive::derive(&part.spec.syscall, tree) {
-        let found = derive::check(&part.spec, &derived, tree);
+    if let Ok(derived) = derive::derive(&spec.syscall, tree) {
+        let found = derive::check(spec, &derived, tree);
         if !found.is_empty() {
-            let kernel = part.kernel.name.clone();
+            let kernel = kernel.clone();
             let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
             return Err(RunError::Contradiction { kernel, what: lines.join("\n  ") });
         }

@@ -174,15 +174,18 @@ fn new_file(path: &str, text: &str) -> String {
     )
 }
 
-/// A patch that adds a line at the end of a table.
+/// A patch that adds a line at the end of a file of the source.
 fn table_line(path: &str, line: &str) -> String {
     let (_, text) = SOURCE.iter().find(|(name, _)| *name == path).unwrap();
+    appended(path, text, line)
+}
+
+/// A patch that adds lines at the end of a file with this text.
+fn appended(path: &str, text: &str, lines: &str) -> String {
     let context: String = text.lines().flat_map(|line| [" ", line, "\n"]).collect();
-    let n = text.lines().count();
-    format!(
-        "diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,{n} +1,{} @@\n{context}+{line}\n",
-        n + 1
-    )
+    let more: String = lines.lines().flat_map(|line| ["+", line, "\n"]).collect();
+    let (n, m) = (text.lines().count(), text.lines().count() + lines.lines().count());
+    format!("diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,{n} +1,{m} @@\n{context}{more}")
 }
 
 impl World {
@@ -255,6 +258,37 @@ impl World {
         world.program("qemu-system-x86_64", &QEMU.replace("HERE", &here).replace("PLAYER", &player));
         world.life(LIFE);
         world
+    }
+
+    /// Adds a series that stands on xyzzy's: entries, an option, and a selftest.
+    pub fn stacked_series(&self, syscall: &str) {
+        let series = self.project().join("kernels").join(KERNEL).join(syscall);
+        let number = NUMBER + 1;
+        let option = format!("{}_SYSCALL", syscall.to_uppercase());
+        let (tests, program) = (format!("tools/testing/selftests/{syscall}"), format!("{syscall}_test"));
+        let mut patch = vec![
+            new_file(&format!("{tests}/Makefile"), &SELFTEST_MAKEFILE.replace("xyzzy_test", &program)),
+            new_file(&format!("{tests}/{program}.c"), SELFTEST),
+        ];
+        for (path, text) in SOURCE {
+            let abi = match path {
+                "arch/x86/entry/syscalls/syscall_64.tbl" => "common",
+                "arch/x86/entry/syscalls/syscall_32.tbl" => "i386",
+                "Kconfig" => {
+                    let entry = format!("config {option}\n\tbool \"{syscall}\"\n");
+                    patch.push(appended(path, text, &entry));
+                    continue;
+                }
+                _ => continue,
+            };
+            let below = format!("{text}{NUMBER}\t{abi}\txyzzy\t\t\tsys_xyzzy\n");
+            patch.push(appended(path, &below, &format!("{number}\t{abi}\t{syscall}\t\t\tsys_{syscall}")));
+        }
+        write(&series.join("0001-all.patch"), &patch.concat());
+        let spec = format!(
+            "syscall: {syscall}\nnumber: {number}\noption: CONFIG_{option}\nselftest: {syscall}\npatches: [0001-all.patch]\nafter: xyzzy\n"
+        );
+        write(&series.join("spec.yaml"), &spec);
     }
 
     /// The same with another cache.
