@@ -128,6 +128,10 @@ pub const KSELFTEST_MEMORY_MIB: u64 = 1024;
 /// Processors of such a guest: two threads that wait for each other in a loop, as those of `epoll`, get
 /// nowhere on one.
 pub const KSELFTEST_CPUS: u32 = 2;
+/// The most memory that a profile may give a guest, in MiB: two of them fit into a small host.
+pub const PROFILE_MEMORY_MIB: u64 = 4096;
+/// The most by which a profile may stretch deadlines: what is slower by more hangs.
+pub const PROFILE_PATIENCE: u32 = 10;
 /// Guests at once at most, whatever `--jobs` says.
 pub const JOBS_MAX: usize = 64;
 /// How long two readings of the time-stamp counter lie apart: the clock's error is then below 1e-6.

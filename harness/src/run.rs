@@ -27,10 +27,12 @@ use crate::build::source::{self, Pristine};
 use crate::build::ssh::Kit;
 use crate::build::{Trouble, Workshop};
 use crate::judge::known;
+use crate::judge::watch::Deadlines;
 use crate::model::{Abi, Cause, CellId, Judged, KernelName, Leg, Plan as GuestPlan, RunEvent, Transport};
 use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
+use crate::plan::profile::Profile;
 use crate::plan::recipe::Asked;
 use crate::plan::{KernelPlan, Plan};
 use crate::process::{Ctx, StopLevel};
@@ -332,7 +334,7 @@ fn lost(config: &Configured, kernel: &Kernel, abi: Abi) -> Option<Cause> {
 }
 
 /// What is written down of a kernel before anything of it is built.
-fn kernel_record(ready: &Prepared<'_>) -> KernelRecord {
+fn kernel_record(ready: &Prepared<'_>, profile: Option<&Profile>) -> KernelRecord {
     let KernelPlan { kernel, tree, spec, derived, .. } = ready.plan;
     let state = ready.pristine.tree.as_deref();
     let applied = ready.plan.layers().filter(|layer| !layer.patches.is_empty());
@@ -351,6 +353,7 @@ fn kernel_record(ready: &Prepared<'_>) -> KernelRecord {
         selftest: spec.selftest.to_string(),
         derived: derived.clone(),
         recipe: RecipeRecord {
+            profile: profile.map(|profile| profile.name.clone()),
             base_config: kernel.recipe.base.to_string(),
             configs: kernel.recipe.asked.iter().map(Asked::name).collect(),
             make: kernel.recipe.make.iter().map(ToString::to_string).collect(),
@@ -375,8 +378,13 @@ impl Conductor<'_> {
     /// Builds what the cells of one kernel need, and sends each off as soon as it can boot.
     async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
         let KernelPlan { kernel, spec, legs, known, .. } = ready.plan;
-        self.shared.record.borrow_mut().kernels.push(kernel_record(ready));
+        self.shared.record.borrow_mut().kernels.push(kernel_record(ready, self.plan.profile.as_ref()));
         let mut bench = Bench::new(self.shop, kernel, ready.pristine.clone());
+        let (mut size, mut deadlines) = (Size::default(), Deadlines::default());
+        if let Some(Profile { memory_mib, patience, .. }) = &self.plan.profile {
+            size.memory_mib = *memory_mib;
+            deadlines = deadlines.times(*patience);
+        }
         let mut images: Option<BTreeMap<Abi, Image>> = None;
         for &leg in legs {
             if self.plan.abis.iter().all(|&abi| !self.open(ready, leg, abi)) {
@@ -426,7 +434,7 @@ impl Conductor<'_> {
                     initramfs,
                     command_line: kernel.command_line.clone(),
                     tsc_khz: None,
-                    size: Size::default(),
+                    size,
                     ssh: None,
                 };
                 let number = spec.number(abi).expect("a cell without a number is a miss of the plan");
@@ -440,7 +448,7 @@ impl Conductor<'_> {
                 expectation.known = of_cell.cloned().collect();
                 let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
                 let orders = self.orders(order, image, abi, &kernel.name).await?;
-                let job = Job { shared: self.shared.clone(), id, orders };
+                let job = Job { shared: self.shared.clone(), id, orders, deadlines };
                 let machine = self.machine.clone();
                 self.shared.sent.borrow_mut().insert(job.id.clone());
                 cells.spawn_local(async move { job.run(&machine).await });

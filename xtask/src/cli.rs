@@ -131,6 +131,9 @@ pub struct TestSyscall {
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Configure kernels by a profile of configs/profiles.yaml, too: `debug` has lockdep, KASAN and the like
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Apply every series that stands on this one, too: one kernel then serves the whole stack
     #[arg(long, conflicts_with_all = ["tree", "patches"])]
     pub stacked: bool,

@@ -95,6 +95,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         runs::complain(&lacks(args, &host, &sources(&targets)))?;
         looked = match run::survey(ctx, store, &host, &mut targets).await {
             Ok(looked) => looked,
+        profile: args.profile.as_deref().map(|name| project.profile(name)).transpose()?,
             // The signal is heard by who called.
             Err(Trouble::Interrupted(_)) => return Ok(None),
             Err(trouble @ Trouble::Cause(Cause::Harness { .. })) => {

@@ -258,6 +258,16 @@ impl Default for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// So many times as long: for a guest whose kernel checks itself.
+    pub fn times(self, patience: u32) -> Deadlines {
+        let Deadlines { boot, stall, power_off, panic_drain } = self;
+        let [boot, stall, power_off, panic_drain] =
+            [boot, stall, power_off, panic_drain].map(|deadline| deadline * patience);
+        Deadlines { boot, stall, power_off, panic_drain }
+    }
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Watch {

@@ -228,16 +228,7 @@ impl Project {
         if file.kernel != *name {
             return Err(wrong(format!("it says `kernel: {}` but lies in the folder `{name}`", file.kernel)));
         }
-        if file.configs.is_empty() {
-            return Err(wrong("`configs` names no fragment".to_owned()));
-        }
-        for word in &file.command_line {
-            if word.is_empty() || !word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b',') {
-                return Err(wrong(format!(
-                    "`command_line` has {word:?}: a word of printable ASCII without quotes, blanks or commas is allowed"
-                )));
-            }
-        }
+        check_words(&file.command_line).map_err(wrong)?;
         let source = match file.source {
             Source::Tarball { path: tarball, sha256 } => {
                 if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -254,17 +245,7 @@ impl Project {
             }
             Source::Debian(package) => Source::Debian(package),
         };
-        let mut fragments = Vec::new();
-        for config in &file.configs {
-            let fragment = self.root.join("configs").join(config);
-            if !fragment.is_file() {
-                return Err(wrong(format!("`configs` names `{config}`, but there is no configs/{config}")));
-            }
-            if !stays(&fragment, &self.root) {
-                return Err(wrong(format!("`configs` names `{config}`, a link that leaves the project")));
-            }
-            fragments.push(fragment);
-        }
+        let fragments = fragment_paths(&self.root, &file.configs).map_err(wrong)?;
         let (command_line, recipe) = (file.command_line, Recipe::default());
         Ok(Kernel { name: name.clone(), source, fragments, command_line, recipe, is_users: false })
     }
@@ -355,6 +336,38 @@ pub(super) fn tree_name(path: &Path) -> KernelName {
     }
     name.truncate(48);
     name.replace("..", "-").parse().unwrap_or_else(|_| "tree".parse().expect("a name"))
+}
+
+/// Refuses what would be more than a word of a kernel's command line.
+pub(super) fn check_words(command_line: &[String]) -> Result<(), String> {
+    let is_word = |word: &&String| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b',')
+    };
+    match command_line.iter().find(|word| !is_word(word)) {
+        Some(word) => Err(format!(
+            "`command_line` has {word:?}: a word of printable ASCII without quotes, blanks or commas is allowed"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The fragments of a list, which lie in `configs/`.
+pub(super) fn fragment_paths(root: &Path, configs: &[RelPath]) -> Result<Vec<PathBuf>, String> {
+    if configs.is_empty() {
+        return Err("`configs` names no fragment".to_owned());
+    }
+    let mut fragments = Vec::new();
+    for config in configs {
+        let fragment = root.join("configs").join(config);
+        if !fragment.is_file() {
+            return Err(format!("`configs` names `{config}`, but there is no configs/{config}"));
+        }
+        if !stays(&fragment, root) {
+            return Err(format!("`configs` names `{config}`, a link that leaves the project"));
+        }
+        fragments.push(fragment);
+    }
+    Ok(fragments)
 }
 
 /// Whether a file lies below `root` once all links on the way are followed.

@@ -10,6 +10,7 @@ use super::files::{Kernel, Patch, Project, Spec};
 use super::host::Host;
 use super::near::near;
 use super::numbers;
+use super::profile::Profile;
 use super::recipe::Recipe;
 use super::stack::Stack;
 use super::tables::LEGACY_X32;
@@ -50,6 +51,8 @@ pub struct Selection {
     pub timeout: Option<Duration>,
     /// `--transport`: each cell runs over all of them. Empty is serial.
     pub transports: Vec<Transport>,
+    /// `--profile`.
+    pub profile: Option<Profile>,
     /// `--stacked`: what stands on the series is applied, too.
     pub stacked: bool,
     /// `--extra-patch`: applied after the series of every kernel.
@@ -164,6 +167,8 @@ pub struct Plan {
     pub jobs: usize,
     /// The deadline of one test program.
     pub deadline: Duration,
+    /// What kernels have beyond their own fragments, and guests beyond an ordinary one.
+    pub profile: Option<Profile>,
     /// What was changed on the way, and why.
     pub notes: Vec<String>,
     /// The words of the command line that change what a cell is, quoted for a shell.
@@ -198,7 +203,9 @@ pub fn plan(
         [] => Abi::ALL.to_vec(),
         chosen => Abi::ALL.into_iter().filter(|abi| chosen.contains(abi)).collect(),
     };
-    let (jobs, mut notes) = jobs(selection.jobs, host, limits::GUEST_MEMORY_MIB);
+    let profile = selection.profile.clone();
+    let memory_mib = profile.as_ref().map_or(limits::GUEST_MEMORY_MIB, |profile| profile.memory_mib);
+    let (jobs, mut notes) = jobs(selection.jobs, host, memory_mib);
     let mut kernels = Vec::new();
     let mut cells = Vec::new();
     for target in targets {
@@ -228,13 +235,15 @@ pub fn plan(
         let stack = target.stack.clone();
         kernels.push(KernelPlan { kernel, tree, spec, stack, extra_patches, legs, known, derived });
     }
-    let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE);
+    let patience = profile.as_ref().map_or(1, |profile| profile.patience);
+    let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE * patience);
     let options = options(selection);
     let transports = match &selection.transports[..] {
         [] => vec![Transport::Serial],
         chosen => chosen.to_vec(),
     };
-    Ok(Plan { syscall: syscall.clone(), kernels, cells, abis, transports, jobs, deadline, notes, options })
+    let syscall = syscall.clone();
+    Ok(Plan { syscall, kernels, cells, abis, transports, jobs, deadline, profile, notes, options })
 }
 
 /// What is known of the syscall on one kernel: a spec file wins, and the command line over both.
@@ -338,6 +347,7 @@ fn options(selection: &Selection) -> Vec<String> {
     options.extend(selection.patches.iter().flat_map(|patches| path("--patches", patches)));
     options.extend(selection.option.iter().flat_map(|option| word("--option", option.as_str())));
     options.extend(selection.selftest.iter().flat_map(|folder| word("--selftest", folder.as_str())));
+    options.extend(selection.profile.iter().flat_map(|profile| word("--profile", &profile.name)));
     options.extend(selection.stacked.then(|| "--stacked".to_owned()));
     options.extend(selection.extra_patches.iter().flat_map(|patch| path("--extra-patch", patch)));
     options.extend(selection.recipe.words());
@@ -433,6 +443,9 @@ impl fmt::Display for Plan {
             self.cells.len(),
             self.jobs
         )?;
+        if let Some(Profile { name, memory_mib, patience, .. }) = &self.profile {
+            write!(f, ", profile {name} ({memory_mib} MiB, deadlines times {patience})")?;
+        }
         match &self.transports[..] {
             [] | [Transport::Serial] => {}
             [one] => write!(f, ", over {one}")?,

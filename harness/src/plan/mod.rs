@@ -10,6 +10,7 @@ pub mod mail;
 pub mod near;
 pub mod numbers;
 pub mod recipe;
+pub mod profile;
 pub mod stack;
 pub mod tables;
 pub mod target;

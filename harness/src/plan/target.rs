@@ -102,6 +102,7 @@ pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Resul
     let mut targets = Vec::new();
     for mut kernel in kernels {
         kernel.recipe = selection.recipe.clone();
+        selection.profile.iter().for_each(|profile| profile.equip(&mut kernel));
         let mut spec = project.spec_if_any(&kernel.name, &syscall)?;
         let mut notes = Vec::new();
         let stack = match &spec {

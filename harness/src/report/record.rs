@@ -102,6 +102,9 @@ pub struct TreeRecord {
 /// What the command line said of configuring and compiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipeRecord {
+    /// The profile, by name.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// What the configuration started from.
     pub base_config: String,
     /// The user's fragments, by name, and lines.

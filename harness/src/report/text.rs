@@ -95,6 +95,9 @@ fn head(run: &RunRecord, out: &mut String) {
             let dirty = dirty.as_ref().map(|how| format!(", DIRTY: {how}")).unwrap_or_default();
             let _ = writeln!(out, "{kernel}: {path}{commit}{dirty}");
         }
+        if let Some(profile) = &recipe.profile {
+            let _ = writeln!(out, "{kernel}: profile {profile}");
+        }
         if let Some(toolchain) = &recipe.toolchain {
             let _ = writeln!(out, "{kernel}: built with {}", sanitize(toolchain.replace('\n', "; ")));
         }

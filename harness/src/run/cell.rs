@@ -103,6 +103,8 @@ pub(super) struct Job {
     pub(super) id: CellId,
     /// What is done over each transport, one after the other.
     pub(super) orders: Vec<(Transport, WorkOrder)>,
+    /// How long its guest may take for what.
+    pub(super) deadlines: Deadlines,
 }
 
 impl Job {
@@ -144,7 +146,7 @@ impl Job {
     async fn once(&self, order: &WorkOrder, folder: &Path) -> CellRecord {
         let WorkOrder { guest, plan, .. } = order;
         let ran = match order.write(folder) {
-            Ok(()) => vm::run(&self.shared.ctx, guest, plan, Deadlines::default(), folder).await,
+            Ok(()) => vm::run(&self.shared.ctx, guest, plan, self.deadlines, folder).await,
             Err(error) => Err(error.into()),
         };
         match ran {
