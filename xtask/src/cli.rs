@@ -276,6 +276,12 @@ pub struct Test {
     /// Prove that no test is empty: switch off the handling of each fault of docs/faults.md in turn
     #[arg(long = "break", conflicts_with = "fast")]
     pub breaks: bool,
+    /// Try the seeded bugs of kernels/*/mutants instead: each has to be caught by what it names
+    #[arg(long, conflicts_with_all = ["fast", "breaks"])]
+    pub mutants: bool,
+    /// Only those mutants whose names or syscalls contain one of these
+    #[arg(value_name = "WORD", requires = "mutants")]
+    pub words: Vec<String>,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

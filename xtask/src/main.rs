@@ -9,6 +9,7 @@ mod clean;
 mod cli;
 mod doctor;
 mod ktap;
+mod mutants;
 mod progress;
 mod recipe;
 mod runs;

@@ -9,7 +9,7 @@ use harness::plan::host;
 use harness::plan::tools::Tool;
 
 use crate::cli::{Exit, Test};
-use crate::{breaks, doctor, progress, session, setup};
+use crate::{breaks, doctor, mutants, progress, session, setup};
 
 /// One stage: what it is called, and what cargo is asked to do.
 struct StageOf {
@@ -73,6 +73,9 @@ struct Counts {
 /// Runs the tiers; 0 if all passed.
 pub fn run(args: &Test) -> Result<Exit> {
     prepare(args)?;
+    if args.mutants {
+        return mutants::run(args);
+    }
     let mut total = Counts::default();
     let mut table: Vec<(&str, Duration, Counts)> = Vec::new();
     let kernels = [KERNELS];

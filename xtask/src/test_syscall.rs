@@ -23,32 +23,52 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.common.project.as_deref())?;
-        let planned = prepare(args, &ctx, &store, &project).await?;
-        if let Some(signal) = session::stopped(&ctx.stop) {
-            return Ok(Exit::Interrupted(signal));
-        }
-        let Some(Ready { host, plan, mut looked }) = planned else { return Ok(Exit::Nothing) };
-        if args.dry_run {
-            return Ok(Exit::Passed);
-        }
-        let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
-        runs::complain(&lacks(args, &host, &sources))?;
-        let qemu = host.qemu.as_ref().context("QEMU is missing")?;
-        let out = runs::out_folder(args.out.as_deref(), &args.syscall, &project)?;
-        let _held = clean::hold(&out);
-        let means =
-            Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out: &out };
-        let record = match run::run(&ctx, &means, &plan, &mut looked).await {
-            Ok(record) => record,
-            // The run could not be written down: that is not the user's mistake.
-            Err(error @ RunError::Record(_)) => {
-                return Err(anyhow::Error::new(error).context(Exit::Incomplete));
+        let ran = run_once(args, &ctx, &store, &project).await?;
+        let stopped = session::stopped(&ctx.stop);
+        Ok(match (ran, stopped) {
+            (Ran::Judged(record), _) => {
+                print(&record, args)?;
+                exit(&record, stopped)
             }
-            Err(error @ (RunError::Number(_) | RunError::Contradiction { .. })) => return Err(error.into()),
-        };
-        print(&record, args)?;
-        Ok(exit(&record, session::stopped(&ctx.stop)))
+            (Ran::Planned | Ran::Nothing, Some(signal)) => Exit::Interrupted(signal),
+            (Ran::Planned, None) => Exit::Passed,
+            (Ran::Nothing, None) => Exit::Nothing,
+        })
     })
+}
+
+/// What an invocation came to.
+pub enum Ran {
+    /// A run, whole or interrupted.
+    Judged(Box<RunRecord>),
+    /// The plan was all that was asked for.
+    Planned,
+    /// Nothing was selected, or it was interrupted before it began.
+    Nothing,
+}
+
+/// Runs the matrix.
+pub async fn run_once(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project) -> Result<Ran> {
+    let planned = prepare(args, ctx, store, project).await?;
+    let Some(Ready { host, plan, mut looked }) = planned else { return Ok(Ran::Nothing) };
+    if session::stopped(&ctx.stop).is_some() {
+        return Ok(Ran::Nothing);
+    }
+    if args.dry_run {
+        return Ok(Ran::Planned);
+    }
+    let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
+    runs::complain(&lacks(args, &host, &sources))?;
+    let qemu = host.qemu.as_ref().context("QEMU is missing")?;
+    let out = runs::out_folder(args.out.as_deref(), &args.syscall, project)?;
+    let _held = clean::hold(&out);
+    let means = Means { project, store, host: &host, qemu, accel: args.accel, out: &out };
+    match run::run(ctx, &means, &plan, &mut looked).await {
+        Ok(record) => Ok(Ran::Judged(Box::new(record))),
+        // The run could not be written down: that is not the user's mistake.
+        Err(error @ RunError::Record(_)) => Err(anyhow::Error::new(error).context(Exit::Incomplete)),
+        Err(error @ (RunError::Number(_) | RunError::Contradiction { .. })) => Err(error.into()),
+    }
 }
 
 /// What a run begins with.
@@ -75,6 +95,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         timeout: args.timeout,
         transports: args.transport.transports(),
         today: Some(runs::today()),
+        profile: args.profile.as_deref().map(|name| project.profile(name)).transpose()?,
         stacked: args.stacked,
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };
@@ -95,7 +116,6 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         runs::complain(&lacks(args, &host, &sources(&targets)))?;
         looked = match run::survey(ctx, store, &host, &mut targets).await {
             Ok(looked) => looked,
-        profile: args.profile.as_deref().map(|name| project.profile(name)).transpose()?,
             // The signal is heard by who called.
             Err(Trouble::Interrupted(_)) => return Ok(None),
             Err(trouble @ Trouble::Cause(Cause::Harness { .. })) => {

@@ -36,6 +36,7 @@ fn main() {
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", clean),
         ("one kernel serves all series that stand on one another", stacked),
+        ("a mutant is caught by what it names, and one that is not makes the run fail", mutants),
         ("a user's own tree is built as it is, and nothing of it changes", users_tree),
     ]);
 }
@@ -488,6 +489,37 @@ fn stacked() {
     world.stacked_series("grue");
     let fork = run_of("xyzzy", &["--stacked", "--dry-run"]);
     assert_says(&fork, 2, &["plugh/spec.yaml:6:8: grue stands on xyzzy, too: a stack is one line"]);
+}
+
+fn mutants() {
+    let world = World::new();
+    let folder = world.project().join("kernels").join(mini::KERNEL).join("mutants");
+    std::fs::create_dir(&folder).unwrap();
+    let mutant = |name: &str, expect: &str, line: &str| {
+        let patch = std::fs::read_to_string(line_patch(&world, "lib/b.c", line)).unwrap();
+        let text = format!("Subject: x\n\nMutant-of: xyzzy\nExpect: {expect}\n---\n{patch}");
+        std::fs::write(folder.join(format!("{name}.patch")), text).unwrap();
+    };
+    mutant("no-build", "error build-failed \"seeded\"", "#error seeded");
+    let run = |words: &[&str]| {
+        let words = ["test", "--mutants"].iter().chain(words).map(|word| word.to_string());
+        world.run(&words.collect::<Vec<_>>())
+    };
+    let caught = run(&[]);
+    assert_eq!(caught.code, Some(0), "{caught}");
+    assert!(caught.stdout.contains("1 of 1 mutants caught by what they name"), "{caught}");
+    assert_eq!(run(&["other"]).code, Some(4));
+    // One that nothing shows, and one that is caught by another thing than it names.
+    mutant("harmless", "fail case-failed \"x\"", "int harmless;");
+    mutant("mistaken", "error build-failed \"planted\"", "#error seeded");
+    let missed = run(&[]);
+    assert_eq!(missed.code, Some(1), "{missed}");
+    for word in ["1 of 3 mutants caught", "not as named", "build-failed"] {
+        assert!(missed.stdout.contains(word), "no {word:?}: {missed}");
+    }
+    assert_eq!(run(&["no-build"]).code, Some(0));
+    mutant("mistaken", "maybe", "int x;");
+    assert_says(&run(&[]), 2, &["mutants/mistaken.patch:4:1: it is `pass`"]);
 }
 
 fn users_tree() {

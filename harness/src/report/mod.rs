@@ -3,5 +3,6 @@
 //! Sees only types of [`crate::judge`] and [`crate::model`]; knows no QEMU and no build.
 
 pub mod kselftest;
+pub mod mutants;
 pub mod record;
 pub mod text;
