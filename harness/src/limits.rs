@@ -136,3 +136,24 @@ pub const PROFILE_PATIENCE: u32 = 10;
 pub const JOBS_MAX: usize = 64;
 /// How long two readings of the time-stamp counter lie apart: the clock's error is then below 1e-6.
 pub const TSC_MEASURE: Duration = Duration::from_millis(100);
+
+/// Cases that may follow from one contract by one ABI: the kinds of rules with two doors more give
+/// about a thousand for a call with two words of flags, and each costs a guest about a millisecond.
+pub const CONTRACT_CASES: usize = 4000;
+
+/// Up to so many flags all subsets are tried (64); beyond, singles, pairs and the whole.
+pub const FLAG_SUBSETS_OF: usize = 6;
+
+/// Calls in a row that must leave no descriptor behind: what leaks once in a thousand shows.
+pub const CONTRACT_REPEATS: u32 = 10_000;
+
+/// Threads that make the good call at once, and for how many milliseconds: more threads than a guest
+/// has processors, and long enough for some ten time slices of each.
+pub const CONTRACT_THREADS: (u32, u32) = (4, 300);
+
+/// Allocations and copies of one call that are refused in turn: openat2() has about thirty.
+pub const CONTRACT_FAILURES: u32 = 400;
+
+/// The deadline of a contract's cases together: a thousand of them take a guest under TCG about ten
+/// seconds, and those that sleep or repeat as much again; a debug kernel is ten times slower.
+pub const CONTRACT_DEADLINE: Duration = Duration::from_secs(300);

@@ -19,15 +19,15 @@ use crate::boot::accel::{self, AccelChoice};
 use crate::boot::link::SshAccess;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
-use crate::build::initramfs::{self, Image};
+use crate::build::initramfs::{self, Contents, Image};
 use crate::build::kernel::{self, Bench, BuiltKernel};
 use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
 use crate::build::ssh::Kit;
 use crate::build::{Trouble, Workshop};
-use crate::judge::known;
 use crate::judge::watch::Deadlines;
+use crate::judge::{divergence, known};
 use crate::model::{Abi, Cause, CellId, Judged, KernelName, Leg, Plan as GuestPlan, RunEvent, Transport};
 use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
@@ -192,6 +192,7 @@ pub async fn run(
         StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
     };
     shared.sent.borrow_mut().clear();
+    shared.compare();
     shared.close_all(|_| true, &Cause::NotRun { reason });
     if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(|cell| cell.guest.is_some()))
     {
@@ -283,6 +284,21 @@ impl Shared {
         }
     }
 
+    /// The same call with the same meaning gives the same by every ABI: where each cell is content
+    /// with its own answers and they are not the same, none of them is a pass.
+    fn compare(&self) {
+        let mut record = self.record.borrow_mut();
+        let rows: BTreeSet<(KernelName, Leg)> =
+            record.cells.iter().map(|cell| (cell.kernel.clone(), cell.leg)).collect();
+        for (kernel, leg) in rows {
+            let mut row: Vec<_> = record.cells.iter_mut().collect();
+            row.retain(|cell| cell.kernel == kernel && cell.leg == leg && !cell.cases.is_empty());
+            let cases = row.iter().map(|cell| (cell.abi, cell.cases.as_slice())).collect();
+            let Some(cause) = divergence::in_value(&cases) else { continue };
+            row.into_iter().for_each(|cell| cell.disagrees(&cause));
+        }
+    }
+
     /// Notes the known issues that no cell has shown although it could have.
     fn tell_not_met(&self, plan: &Plan) {
         let mut record = self.record.borrow_mut();
@@ -350,7 +366,7 @@ fn kernel_record(ready: &Prepared<'_>, profile: Option<&Profile>) -> KernelRecor
         patches: ready.plan.patches().iter().map(Patch::name).collect(),
         numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
         option: spec.option.as_ref().map(ToString::to_string),
-        selftest: spec.selftest.to_string(),
+        selftest: spec.selftest.as_ref().map(ToString::to_string).unwrap_or_default(),
         derived: derived.clone(),
         recipe: RecipeRecord {
             profile: profile.map(|profile| profile.name.clone()),
@@ -527,9 +543,24 @@ impl Conductor<'_> {
                 continue;
             }
             let image = async {
-                let probe = selftest::probe(self.shop, self.means.project, abi).await?;
-                let programs = selftest::build(bench, &ready.series, &ready.plan.spec, abi).await?;
-                initramfs::pack(self.shop, &agent, &probe, &programs)
+                let (project, spec) = (self.means.project, &ready.plan.spec);
+                let probe = selftest::probe(self.shop, project, abi).await?;
+                let programs = match &spec.selftest {
+                    Some(folder) if !self.plan.contract_only => Some(selftest::build(bench, &ready.series, spec, folder, abi).await?),
+                    _ => None,
+                };
+                let prober = match &ready.plan.contract {
+                    Some(_) => Some(selftest::prober(self.shop, project, abi).await?),
+                    None => None,
+                };
+                let cases = ready.plan.contract.as_ref().map(|contract| contract.cases(abi, &spec.numbers));
+                let contents = Contents {
+                    agent: &agent,
+                    probe: &probe,
+                    programs: programs.as_ref(),
+                    contract: prober.as_ref().zip(cases),
+                };
+                initramfs::pack(self.shop, contents)
             };
             match image.await {
                 Ok(image) => {

@@ -48,7 +48,10 @@ const FAULTS: [&str; 7] = [
 ];
 
 fn expected() -> Expectation {
-    let run = |role, program: &str| ExpectedRun { role, program: program.to_owned(), deadline_ms: 45_000 };
+    let run = |role, program: &str| {
+        let (program, cases) = (program.to_owned(), Vec::new());
+        ExpectedRun { role, program, deadline_ms: 45_000, cases }
+    };
     Expectation {
         leg: Leg::Patched,
         abi: Abi::M64,
@@ -56,6 +59,7 @@ fn expected() -> Expectation {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: vec![run(Role::Judged, "t"), run(Role::Traced, "t"), run(Role::Wired, "probe")],
         known: Vec::new(),
+        not_applicable: Vec::new(),
     }
 }
 

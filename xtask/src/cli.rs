@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::boot::accel::AccelChoice;
 use harness::boot::qemu::Accel;
 use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
+use harness::plan::ContractChoice;
 use harness::plan::recipe::MakeVar;
 
 const EXIT_CODES: &str = "\
@@ -122,6 +124,13 @@ pub struct TestSyscall {
     /// How guests are reached; both runs each cell twice and fails if the verdicts differ
     #[arg(long, value_name = "HOW", default_value = "serial")]
     pub transport: TransportChoice,
+    /// Try what the call's contract promises (guest/selftests/NAME/spec.yaml): --contract, or
+    /// --contract=only for that alone, or --contract=no [default: where it has one]
+    #[arg(
+        long, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_value = "if-any", default_missing_value = "yes", hide_default_value = true
+    )]
+    pub contract: Contract,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -154,6 +163,27 @@ pub enum TransportChoice {
     Ssh,
     /// By either, one after the other.
     Both,
+}
+
+/// `--contract`, by the words that the plan has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contract(pub ContractChoice);
+
+impl ValueEnum for Contract {
+    fn value_variants<'a>() -> &'a [Contract] {
+        const ALL: [Contract; 4] = [
+            Contract(ContractChoice::IfAny),
+            Contract(ContractChoice::Yes),
+            Contract(ContractChoice::Only),
+            Contract(ContractChoice::No),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let word = ContractChoice::WORDS.iter().find(|(choice, _)| *choice == self.0);
+        word.map(|(_, word)| PossibleValue::new(*word))
+    }
 }
 
 impl TransportChoice {

@@ -88,6 +88,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         patches: args.patches.as_deref().map(std::path::absolute).transpose()?,
         option: args.option.clone(),
         selftest: args.selftest.clone(),
+        contract: args.contract.0,
         recipe: recipe::recipe(&args.kernels, ctx).await?,
         legs: args.leg.clone(),
         abis: args.abi.clone(),

@@ -79,8 +79,8 @@ pub fn fragments<'a>(
         fragments.iter_mut().for_each(|fragment| remove(fragment, &options));
     }
     // The same in every leg: a control differs from the patched kernel in the options alone.
-    for layer in layers {
-        let own = format!("tools/testing/selftests/{}/config", layer.selftest);
+    for folder in layers.iter().filter_map(|layer| layer.selftest.as_ref()) {
+        let own = format!("tools/testing/selftests/{folder}/config");
         let Some(text) = series.read(&bench.pristine, &own) else { continue };
         let mut fragment = Fragment::parse(&own, &text).map_err(|error| dropped(error.to_string()))?;
         if leg != Leg::Patched {

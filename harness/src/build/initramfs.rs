@@ -14,12 +14,17 @@ use super::kselftest::Built;
 use super::selftest::{GuestProgram, Programs};
 use super::userland::Userland;
 use super::{Trouble, Workshop};
+use crate::plan::contract::Cases;
 use crate::store::{Key, KeyBuilder};
 
 /// Where the selftest's programs lie in the guest.
 pub const TEST_DIR: &str = "/test";
 /// Where the tool's own probe lies.
 pub const PROBE: &str = "/probe";
+/// Where the prober of contracts lies.
+pub const PROBER: &str = "/contract";
+/// Where the cases lie that it runs.
+pub const CASES: &str = "/contract.cases";
 
 /// An image that can be booted.
 #[derive(Debug, Clone)]
@@ -30,6 +35,21 @@ pub struct Image {
     pub path: PathBuf,
     /// The programs of the selftest, by their paths in the guest.
     pub tests: Vec<String>,
+    /// The cases of the contract, if that is tried.
+    pub cases: Option<Cases>,
+}
+
+/// What an image is made of.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// PID 1.
+    pub agent: &'a GuestProgram,
+    /// The tool's own probe.
+    pub probe: &'a GuestProgram,
+    /// The selftest, if there is one.
+    pub programs: Option<&'a Programs>,
+    /// The prober and the cases that it runs, if there is a contract.
+    pub contract: Option<(&'a GuestProgram, Cases)>,
 }
 
 /// One thing in the archive.
@@ -42,32 +62,45 @@ pub(super) enum Node {
 }
 
 /// Packs an image, or finds it.
-pub fn pack(
-    shop: &Workshop<'_>,
-    agent: &GuestProgram,
-    probe: &GuestProgram,
-    programs: &Programs,
-) -> Result<Image, Trouble> {
-    let tests = programs.names.iter().map(|name| format!("{TEST_DIR}/{name}")).collect();
-    let key = KeyBuilder::new("image")
-        .input("agent", agent.key.as_str())
-        .input("probe", probe.key.as_str())
-        .input("selftest", programs.key.as_str())
-        .finish();
+pub fn pack(shop: &Workshop<'_>, contents: Contents<'_>) -> Result<Image, Trouble> {
+    let Contents { agent, probe, programs, contract } = contents;
+    let names = programs.iter().flat_map(|programs| &programs.names);
+    let tests = names.map(|name| format!("{TEST_DIR}/{name}")).collect();
+    let mut key =
+        KeyBuilder::new("image").input("agent", agent.key.as_str()).input("probe", probe.key.as_str());
+    if let Some(programs) = programs {
+        key = key.input("selftest", programs.key.as_str());
+    }
+    let text = contract.as_ref().map(|(_, cases)| cases.text());
+    if let (Some((prober, _)), Some(text)) = (&contract, &text) {
+        key = key.input("prober", prober.key.as_str()).input("cases", text);
+    }
+    let key = key.finish();
+    let image = |path: PathBuf, key: Key, contract: Option<(&GuestProgram, Cases)>| {
+        let (path, cases) = (path.join("initramfs"), contract.map(|(_, cases)| cases));
+        Image { key, path, tests, cases }
+    };
     if let Some(entry) = shop.store.find(shop.ctx, "image", &key)? {
-        return Ok(Image { key, path: entry.path.join("initramfs"), tests });
+        return Ok(image(entry.path, key, contract));
     }
     let mut nodes = world(agent)?;
     let program =
         |path: &PathBuf| -> io::Result<Node> { Ok(Node::File { mode: 0o755, bytes: fs::read(path)? }) };
     nodes.insert(PROBE.trim_start_matches('/').to_owned(), program(&probe.path)?);
-    for (inside, path) in programs.files()? {
-        nodes.insert(inside, program(&path)?);
+    if let Some(programs) = programs {
+        for (inside, path) in programs.files()? {
+            nodes.insert(inside, program(&path)?);
+        }
+    }
+    if let (Some((prober, _)), Some(text)) = (&contract, text) {
+        nodes.insert(PROBER.trim_start_matches('/').to_owned(), program(&prober.path)?);
+        let cases = Node::File { mode: 0o444, bytes: text.into_bytes() };
+        nodes.insert(CASES.trim_start_matches('/').to_owned(), cases);
     }
     let made = shop.store.scratch("image-")?;
     fs::write(made.path().join("initramfs"), archive(nodes)?)?;
     let entry = shop.store.publish("image", &key, made)?;
-    Ok(Image { key, path: entry.path.join("initramfs"), tests })
+    Ok(image(entry.path, key, contract))
 }
 
 /// Packs what the programs of a kselftest directory run in, or finds it. The kernel unpacks several

@@ -14,7 +14,7 @@ use super::series::Overlay;
 use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
 use crate::limits;
-use crate::model::{Abi, Cause, Stage};
+use crate::model::{Abi, Cause, RelPath, Stage};
 use crate::plan::files::{Project, Spec};
 use crate::plan::host::first_error;
 use crate::plan::recipe::Recipe;
@@ -70,6 +70,7 @@ pub async fn build(
     bench: &mut Bench<'_>,
     series: &Overlay,
     spec: &Spec,
+    selftest: &RelPath,
     abi: Abi,
 ) -> Result<Programs, Trouble> {
     let shop = bench.shop;
@@ -77,7 +78,7 @@ pub async fn build(
     let key = KeyBuilder::new("selftest")
         .input("source", bench.pristine.id.as_str())
         .input("series", series.identity())
-        .input("folder", spec.selftest.as_str())
+        .input("folder", selftest.as_str())
         .input("abi", abi.name())
         .input("compiler", &shop.compiler)
         .input("libraries", shop.libraries(abi))
@@ -100,7 +101,7 @@ pub async fn build(
     }
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
-    let made = make_programs(shop, recipe, tree, spec, abi).await;
+    let made = make_programs(shop, recipe, tree, (spec, selftest), abi).await;
     timer.end(made.is_ok());
     let (folder, names) = made?;
     let entry = shop.store.publish("selftest", &key, folder)?;
@@ -115,12 +116,12 @@ async fn make_programs(
     shop: &Workshop<'_>,
     recipe: &Recipe,
     tree: &WorkTree,
-    spec: &Spec,
+    (spec, selftest): (&Spec, &RelPath),
     abi: Abi,
 ) -> Result<(tempfile::TempDir, Vec<String>), Trouble> {
-    let folder = tree.src.join("tools/testing/selftests").join(&spec.selftest);
+    let folder = tree.src.join("tools/testing/selftests").join(selftest);
     if !folder.join("Makefile").is_file() {
-        let detail = format!("the patched tree has no tools/testing/selftests/{}/Makefile", spec.selftest);
+        let detail = format!("the patched tree has no tools/testing/selftests/{selftest}/Makefile");
         return Err(Cause::Source { detail }.into());
     }
     let headers = make(shop, recipe, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
@@ -230,6 +231,11 @@ pub(super) async fn relay(shop: &Workshop<'_>, project: &Project) -> Result<Gues
 /// Builds the tool's own probe for one ABI.
 pub async fn probe(shop: &Workshop<'_>, project: &Project, abi: Abi) -> Result<GuestProgram, Trouble> {
     guest_program(shop, project, "probe", abi).await
+}
+
+/// Builds the prober of contracts for one ABI.
+pub async fn prober(shop: &Workshop<'_>, project: &Project, abi: Abi) -> Result<GuestProgram, Trouble> {
+    guest_program(shop, project, "contract", abi).await
 }
 
 /// How the tool's own programs are compiled. Part of their keys.

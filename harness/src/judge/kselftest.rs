@@ -58,6 +58,7 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
         role: Role::Judged,
         program: expected.program.clone(),
         deadline_ms: expected.deadline_ms,
+        cases: Vec::new(),
     };
     let runs = std::slice::from_ref(&run);
     let mut causes = Vec::new();

@@ -6,6 +6,7 @@
 //! [`symbols`] where in the kernel a guest hung.
 
 pub mod console;
+pub mod contract;
 pub mod divergence;
 pub mod known;
 pub mod kselftest;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::console::{Finding, Kind};
+use super::contract::{self, NotApplicable, PlannedCase};
 use super::known;
 use super::ktap::{self, Status};
 use super::watch::{Abort, Evidence, LinkFailure, RunEvidence};
@@ -26,6 +27,18 @@ pub enum Role {
     Wired,
     /// What a selftest says on a control leg: written down, not weighed.
     Recorded,
+    /// The prober with the cases of the contract; on a control leg each of them must give -ENOSYS.
+    Contract,
+}
+
+impl Role {
+    /// How it ends is weighed.
+    fn decides(self) -> bool {
+        match self {
+            Role::Judged | Role::Contract => true,
+            Role::Traced | Role::Wired | Role::Recorded => false,
+        }
+    }
 }
 
 /// One run of the plan, as the judge needs to know it.
@@ -37,6 +50,9 @@ pub struct ExpectedRun {
     pub program: String,
     /// Its deadline.
     pub deadline_ms: u64,
+    /// The cases that it has to report, in their order; of a contract alone.
+    #[serde(default)]
+    pub cases: Vec<PlannedCase>,
 }
 
 /// What a cell was to show.
@@ -55,6 +71,9 @@ pub struct Expectation {
     /// What is known to be wrong in this cell, and excused today.
     #[serde(default)]
     pub known: Vec<KnownIssue>,
+    /// The cases of the contract that this ABI cannot express: nothing is expected of them.
+    #[serde(default)]
+    pub not_applicable: Vec<NotApplicable>,
 }
 
 impl Expectation {
@@ -103,12 +122,18 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
         let report = ktap::parse(&run.stdout, ktap::Limits::default());
         cases.extend(case_results(&report, many.then_some(expected_run.program.as_str())));
     }
+    for (_, run) in runs(expected, seen, Role::Contract) {
+        cases.extend(contract::results(run));
+    }
     wired(expected, seen, &mut causes);
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
         outcome(expected.abi, expected_run, run, seen, &mut causes);
     }
     for (expected_run, run) in &judged {
         report(expected, (expected_run, many), run, &mut met, &mut causes);
+    }
+    for (expected_run, run) in runs(expected, seen, Role::Contract) {
+        contract::weigh(expected, expected_run, run, &mut causes);
     }
     entered(expected, seen, &mut causes);
     probed(expected, seen, &mut causes);
@@ -366,7 +391,7 @@ pub(super) fn gaps(expected: &[ExpectedRun], seen: &Evidence, causes: &mut Vec<C
         let detail = format!("{} runs were planned and {} kept", expected.len(), seen.runs.len());
         causes.push(Cause::Harness { detail });
     }
-    if !expected.iter().any(|run| run.role == Role::Judged) {
+    if !expected.iter().any(|run| run.role.decides()) {
         causes.push(Cause::Harness { detail: "the plan had no run to judge".to_owned() });
     }
     // No run follows one that cannot be killed, and that one is a cause of its own.
@@ -410,7 +435,7 @@ pub(super) fn outcome(
     match end.outcome {
         // A process that SIGKILL does not end is the kernel's doing, whatever the run was for.
         Outcome::Stuck => causes.push(Cause::TestStuck { program }),
-        _ if expected.role != Role::Judged => {}
+        _ if !expected.role.decides() => {}
         Outcome::Exit { .. } => {}
         Outcome::Timeout { .. } => {
             causes.push(Cause::TestTimeout { program, deadline_ms: expected.deadline_ms })
@@ -725,7 +750,7 @@ pub(super) fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<
 }
 
 /// A case's name in reports: with its program's, where there are several.
-fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
+pub(super) fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
     match program {
         Some(program) => format!("{program}/{}", leaf.name),
         None => leaf.name.clone(),

@@ -107,6 +107,8 @@ pub enum Cause {
     Tainted { program: String, before: u64, after: u64, flags: String },
     #[error("the kernel cannot execute {program} (errno {errno}{})", hint)]
     NoExec { program: String, errno: i32, hint: String },
+    #[error("the ABIs answer differently in {cases} cases that each passed; first: {first}")]
+    AbisDiffer { cases: u64, first: String },
     #[error("the transports disagree: over serial {serial}; over ssh {ssh}")]
     TransportsDiffer { serial: String, ssh: String },
 
@@ -156,6 +158,10 @@ pub enum Cause {
     WrongElf { abi: Abi, program: String, found: String },
     #[error("{program}'s report does not match its plan: {detail}")]
     PlanMismatch { program: String, detail: String },
+    #[error("the contract is wrong, or the call is not what it is about: {detail}")]
+    ContractWrong { detail: String },
+    #[error("{broken} of {total} cases of the contract could not do their work; first: {first}")]
+    CasesBroken { broken: u64, total: u64, first: String },
     #[error("{program} gave no complete report: {detail}")]
     NoReport { program: String, detail: String },
     #[error("the syscall was never entered by the {abi} door ({door}): the selftest proved nothing{detail}")]
@@ -220,6 +226,7 @@ impl Cause {
             | NotAbsent { .. }
             | Tainted { .. }
             | NoExec { .. }
+            | AbisDiffer { .. }
             | TransportsDiffer { .. } => Verdict::Fail,
             Skipped { .. } | CasesSkipped { .. } => Verdict::Skip,
             NoCompiler { .. }
@@ -238,6 +245,8 @@ impl Cause {
             | HelperNotBuilt { .. }
             | WrongElf { .. }
             | PlanMismatch { .. }
+            | ContractWrong { .. }
+            | CasesBroken { .. }
             | NoReport { .. }
             | NotEntered { .. }
             | NoProof { .. }

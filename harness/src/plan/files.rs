@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
+use super::contract::{self, Contract};
 use super::recipe::Recipe;
 use super::yaml::{InputError, Spanned, load, read_text};
 use crate::limits;
@@ -134,8 +135,8 @@ pub struct Spec {
     pub numbers: BTreeMap<Abi, u32>,
     /// The option that switches it; none where it is in every kernel.
     pub option: Option<OptionName>,
-    /// Its folder below `tools/testing/selftests`.
-    pub selftest: RelPath,
+    /// Its folder below `tools/testing/selftests`, if it has tests of its own that are to run.
+    pub selftest: Option<RelPath>,
     /// The patches to apply, in order.
     pub patches: Vec<Patch>,
     /// The patches bring the call: without them its number is free, and the kernel is without it.
@@ -306,6 +307,17 @@ impl Project {
         Ok(issues)
     }
 
+    /// Reads the contract of a syscall, if there is one; it is the same on all kernels.
+    pub fn contract(&self, syscall: &SyscallName) -> Result<Option<Contract>, InputError> {
+        let path = self.root.join("guest/selftests").join(syscall.as_str()).join("spec.yaml");
+        path.is_file().then(|| contract::load(&path, syscall)).transpose()
+    }
+
+    /// The syscalls that have a contract.
+    pub fn contracts(&self) -> Result<BTreeSet<SyscallName>, InputError> {
+        Ok(self.folders_with("guest/selftests", "spec.yaml")?.into_iter().collect())
+    }
+
     /// Reads the spec of a syscall on a kernel, if there is one.
     pub fn spec_if_any(
         &self,
@@ -415,7 +427,7 @@ fn spec_in(root: &Path, path: &Path, syscall: &SyscallName) -> Result<Spec, Inpu
         syscall: file.syscall,
         numbers: numbers.into(),
         option: Some(file.option),
-        selftest: file.selftest,
+        selftest: Some(file.selftest),
         patches: file.patches.iter().map(|patch| Patch::File(folder.join(patch))).collect(),
         adds_call: true,
         man_page: file.man_page.map(|patch| folder.join(patch)),

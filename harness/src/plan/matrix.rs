@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::contract::Contract;
 use super::derive::DeriveError;
 use super::files::{Kernel, Patch, Project, Spec};
 use super::host::Host;
@@ -39,6 +41,8 @@ pub struct Selection {
     pub option: Option<OptionName>,
     /// `--selftest`.
     pub selftest: Option<RelPath>,
+    /// `--contract`.
+    pub contract: ContractChoice,
     /// How kernels are configured and compiled.
     pub recipe: Recipe,
     /// `--leg`.
@@ -59,6 +63,30 @@ pub struct Selection {
     pub extra_patches: Vec<PathBuf>,
     /// The day of the run: known issues expire. Without it none is excused.
     pub today: Option<Date>,
+}
+
+/// Whether a syscall's contract is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContractChoice {
+    /// Where it has one.
+    #[default]
+    IfAny,
+    /// It has to have one.
+    Yes,
+    /// That alone, without the selftest.
+    Only,
+    /// Not at all.
+    No,
+}
+
+impl ContractChoice {
+    /// The choices as the command line has them.
+    pub const WORDS: [(ContractChoice, &str); 4] = [
+        (ContractChoice::IfAny, "if-any"),
+        (ContractChoice::Yes, "yes"),
+        (ContractChoice::Only, "only"),
+        (ContractChoice::No, "no"),
+    ];
 }
 
 /// A selection that cannot be planned.
@@ -91,6 +119,11 @@ pub enum PlanError {
     NoStack { kernel: KernelName, syscall: SyscallName },
     #[error("{kernel}: {what}")]
     NoSelftest { kernel: KernelName, what: String },
+    #[error(
+        "`{syscall}` has no contract: guest/selftests/{syscall}/spec.yaml is not there; {}",
+        hint(&[], known)
+    )]
+    NoContract { syscall: SyscallName, known: Vec<String> },
 }
 
 fn having(kernels: &[KernelName]) -> String {
@@ -127,6 +160,8 @@ pub struct KernelPlan {
     pub known: Vec<KnownIssue>,
     /// What was read from its tree for want of a spec file, each with its place there.
     pub derived: Vec<String>,
+    /// What the call promises, if that is to be tried.
+    pub contract: Option<Rc<Contract>>,
 }
 
 impl KernelPlan {
@@ -169,6 +204,8 @@ pub struct Plan {
     pub deadline: Duration,
     /// What kernels have beyond their own fragments, and guests beyond an ordinary one.
     pub profile: Option<Profile>,
+    /// Selftests are not run, their contracts alone.
+    pub contract_only: bool,
     /// What was changed on the way, and why.
     pub notes: Vec<String>,
     /// The words of the command line that change what a cell is, quoted for a shell.
@@ -206,13 +243,14 @@ pub fn plan(
     let profile = selection.profile.clone();
     let memory_mib = profile.as_ref().map_or(limits::GUEST_MEMORY_MIB, |profile| profile.memory_mib);
     let (jobs, mut notes) = jobs(selection.jobs, host, memory_mib);
+    let contract = contract(project, syscall, selection.contract)?;
     let mut kernels = Vec::new();
     let mut cells = Vec::new();
     for target in targets {
         let name = &target.kernel.name;
         notes.extend(target.notes.iter().map(|note| format!("{name}: {note}")));
         let mut said = |note: String| notes.push(format!("{name}: {note}"));
-        let spec = spec(syscall, target, selection, &mut said)?;
+        let spec = spec(syscall, target, selection, contract.is_some(), &mut said)?;
         let legs = legs(name, &spec, target, selection, &mut said)?;
         let extra_patches = selection.extra_patches.iter().cloned().map(Patch::File).collect();
         let derived = match &target.found {
@@ -232,8 +270,8 @@ pub fn plan(
             }
         }
         let (kernel, tree) = (target.kernel.clone(), target.tree.clone());
-        let stack = target.stack.clone();
-        kernels.push(KernelPlan { kernel, tree, spec, stack, extra_patches, legs, known, derived });
+        let (stack, contract) = (target.stack.clone(), contract.clone());
+        kernels.push(KernelPlan { kernel, tree, spec, stack, extra_patches, legs, known, derived, contract });
     }
     let patience = profile.as_ref().map_or(1, |profile| profile.patience);
     let deadline = selection.timeout.unwrap_or(limits::TEST_DEADLINE * patience);
@@ -242,8 +280,35 @@ pub fn plan(
         [] => vec![Transport::Serial],
         chosen => chosen.to_vec(),
     };
-    let syscall = syscall.clone();
-    Ok(Plan { syscall, kernels, cells, abis, transports, jobs, deadline, profile, notes, options })
+    Ok(Plan {
+        syscall: syscall.clone(),
+        kernels,
+        cells,
+        abis,
+        transports,
+        jobs,
+        deadline,
+        profile,
+        contract_only: selection.contract == ContractChoice::Only,
+        notes,
+        options,
+    })
+}
+
+fn contract(
+    project: &Project,
+    syscall: &SyscallName,
+    choice: ContractChoice,
+) -> Result<Option<Rc<Contract>>, PlanError> {
+    if choice == ContractChoice::No {
+        return Ok(None);
+    }
+    let contract = project.contract(syscall)?;
+    if contract.is_none() && choice != ContractChoice::IfAny {
+        let known = project.contracts()?.iter().map(ToString::to_string).collect();
+        return Err(PlanError::NoContract { syscall: syscall.clone(), known });
+    }
+    Ok(contract.map(Rc::new))
 }
 
 /// What is known of the syscall on one kernel: a spec file wins, and the command line over both.
@@ -251,6 +316,7 @@ fn spec(
     syscall: &SyscallName,
     target: &Target,
     selection: &Selection,
+    has_contract: bool,
     said: &mut impl FnMut(String),
 ) -> Result<Spec, PlanError> {
     let in_base = target.found.as_ref().is_some_and(|found| found.in_base);
@@ -282,8 +348,12 @@ fn spec(
         }
     };
     let selftest = match (&selection.selftest, derived.selftest()) {
-        (Some(folder), _) => folder.clone(),
-        (None, Ok(folder)) => folder.clone(),
+        (Some(folder), _) => Some(folder.clone()),
+        (None, Ok(folder)) => Some(folder.clone()),
+        (None, Err(what)) if has_contract => {
+            said(format!("its contract alone is tried: {what}"));
+            None
+        }
         (None, Err(what)) => {
             return Err(PlanError::NoSelftest { kernel: target.kernel.name.clone(), what });
         }
@@ -349,6 +419,10 @@ fn options(selection: &Selection) -> Vec<String> {
     options.extend(selection.selftest.iter().flat_map(|folder| word("--selftest", folder.as_str())));
     options.extend(selection.profile.iter().flat_map(|profile| word("--profile", &profile.name)));
     options.extend(selection.stacked.then(|| "--stacked".to_owned()));
+    let choice = ContractChoice::WORDS.iter().find(|(choice, _)| *choice == selection.contract);
+    if let Some((_, choice)) = choice.filter(|(choice, _)| *choice != ContractChoice::IfAny) {
+        options.push(format!("--contract={choice}"));
+    }
     options.extend(selection.extra_patches.iter().flat_map(|patch| path("--extra-patch", patch)));
     options.extend(selection.recipe.words());
     if let Some(timeout) = selection.timeout {
@@ -402,11 +476,19 @@ pub(super) fn jobs(asked: Option<usize>, host: &Host, memory_mib: u64) -> (usize
     (wanted, Vec::new())
 }
 
+impl Plan {
+    /// How many cases follow from a contract by each ABI, in words.
+    fn cases_of(&self, contract: &Contract, spec: &Spec) -> String {
+        let cases = |abi: &Abi| contract.cases(*abi, &spec.numbers).cases.len().to_string();
+        format!("; contract of {} cases", self.abis.iter().map(cases).collect::<Vec<_>>().join("/"))
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: Vec<&str>| names.join(", ");
         for part in &self.kernels {
-            let KernelPlan { kernel, tree, spec, legs, derived, .. } = part;
+            let KernelPlan { kernel, tree, spec, legs, derived, contract, .. } = part;
             let number = |abi: &Abi| spec.number(*abi).map_or("-".to_owned(), |n| n.to_string());
             let numbers: Vec<String> = self.abis.iter().map(number).collect();
             let number = match numbers.iter().all(|n| *n == numbers[0]) {
@@ -415,14 +497,18 @@ impl fmt::Display for Plan {
             };
             writeln!(
                 f,
-                "  {}: {}, {number}, {}; selftest {}; legs {}",
+                "  {}: {}, {number}, {}; selftest {}{}; legs {}",
                 kernel.name,
                 match part.patches().len() {
                     0 => "no patches".to_owned(),
                     n => format!("{n} patches"),
                 },
                 spec.option.as_ref().map_or("no option", OptionName::as_str),
-                spec.selftest,
+                match &spec.selftest {
+                    Some(folder) if !self.contract_only => folder.as_str(),
+                    _ => "not run",
+                },
+                contract.as_ref().map(|contract| self.cases_of(contract, spec)).unwrap_or_default(),
                 list(legs.iter().map(|leg| leg.name()).collect()),
             )?;
             let series: Vec<&str> = part.layers().map(|layer| layer.syscall.as_str()).collect();

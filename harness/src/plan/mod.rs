@@ -2,6 +2,7 @@
 //!
 //! Pure but for reading files and asking the host; does not know how a thing is built or booted.
 
+pub mod contract;
 pub mod derive;
 pub mod files;
 pub mod host;
@@ -21,5 +22,5 @@ mod yaml;
 
 mod matrix;
 
-pub use matrix::{CellPlan, KernelPlan, Plan, PlanError, Selection, plan};
+pub use matrix::{CellPlan, ContractChoice, KernelPlan, Plan, PlanError, Selection, plan};
 pub use yaml::InputError;

@@ -120,7 +120,7 @@ pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Resul
                 return Err(PlanError::TwoSeries { kernel: kernel.name.clone(), syscall });
             }
             spec.option = selection.option.clone().or(spec.option.take());
-            spec.selftest = selection.selftest.clone().unwrap_or_else(|| spec.selftest.clone());
+            spec.selftest = selection.selftest.clone().or(spec.selftest.take());
         }
         let patches = match &selection.patches {
             Some(path) => read_series(path, &mut notes)?,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::broken::broken;
 use crate::judge::console::Finding;
+use crate::judge::contract::NotApplicable;
 use crate::judge::verdict::{Entry, Recorded};
 use crate::judge::watch::Evidence;
 use crate::model::{
@@ -254,6 +255,9 @@ pub struct CellRecord {
     /// What of findings and cases is known to be wrong, and was not held against the cell.
     #[serde(default)]
     pub known: Vec<KnownIssue>,
+    /// The cases of the contract that this ABI cannot express, each with the reason.
+    #[serde(default)]
+    pub not_applicable: Vec<NotApplicable>,
     /// How long it took.
     pub durations: Durations,
     /// How it went over each transport that it was run over, in order; empty if it never ran.
@@ -282,6 +286,7 @@ impl CellRecord {
             recorded: Vec::new(),
             findings: Vec::new(),
             known: judged.known,
+            not_applicable: Vec::new(),
             durations: Durations::default(),
             transports: Vec::new(),
             guest: None,
@@ -293,6 +298,17 @@ impl CellRecord {
     /// Which cell it is.
     pub fn id(&self) -> CellId {
         CellId { kernel: self.kernel.clone(), leg: self.leg, abi: self.abi }
+    }
+
+    /// Notes that the ABIs answer differently. What it came to before weighs more, but for a pass.
+    pub fn disagrees(&mut self, cause: &Cause) {
+        let record = CauseRecord::from(cause);
+        if matches!(self.verdict, Verdict::Pass | Verdict::Skip) {
+            self.also.splice(0..0, self.cause.take());
+            (self.verdict, self.cause) = (cause.verdict(), Some(record));
+        } else {
+            self.also.push(record);
+        }
     }
 
     /// Notes that this is how it went over `transport`.

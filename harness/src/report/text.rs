@@ -8,6 +8,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 
 use super::record::{CellRecord, Durations, KernelRecord, RunRecord, State, TransportRecord, TreeRecord};
 use crate::judge::console::{sanitize, sanitize_lines};
+use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
 use crate::model::{Abi, CaseResult, KernelName, Leg, SyscallName, Transport, Verdict};
 
@@ -45,6 +46,7 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
     head(run, &mut out);
     out.push('\n');
     matrix(run, paint, &mut out);
+    contracts(run, &mut out);
     for (kernel, leg) in rows(run) {
         divergence(run, &kernel, leg, paint, &mut out);
     }
@@ -166,6 +168,23 @@ fn matrix(run: &RunRecord, paint: Paint, out: &mut String) {
         table.add_row(row);
     }
     let _ = writeln!(out, "{table}");
+}
+
+/// How many of a row's cases follow from the call's contract, and what an ABI could not be asked.
+fn contracts(run: &RunRecord, out: &mut String) {
+    for (kernel, leg) in rows(run) {
+        let of_row = cells(run, &kernel, leg);
+        let count = |cell: &CellRecord| cell.cases.iter().filter(|case| contract::is_case(&case.name)).count();
+        if of_row.values().all(|cell| count(cell) == 0) {
+            continue;
+        }
+        let each = of_row.iter().map(|(abi, cell)| match cell.not_applicable.len() {
+            0 => format!("{} by {abi}", count(cell)),
+            n => format!("{} by {abi} ({n} n/a)", count(cell)),
+        });
+        let each: Vec<String> = each.collect();
+        let _ = writeln!(out, "{kernel} {leg}: of these, cases of the contract: {}", each.join(", "));
+    }
 }
 
 fn divergence(run: &RunRecord, kernel: &KernelName, leg: Leg, paint: Paint, out: &mut String) {

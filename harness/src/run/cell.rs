@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 use super::{Shared, below, file_name};
 use crate::boot::qemu::Guest;
 use crate::boot::vm;
-use crate::build::initramfs::{Image, PROBE};
+use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
+use crate::judge::contract::{NotApplicable, PlannedCase};
 use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::judge::{console, symbols};
@@ -40,22 +41,35 @@ pub(super) fn agenda(
     let tests = |role: Role, mode: Mode, deadline: Duration| {
         image.tests.iter().map(move |test| (role, mode, deadline, vec![test.clone()]))
     };
+    let prober = |role: Role, mode: Mode, how: Option<&str>| {
+        let args = [PROBER, CASES].into_iter().chain(how).map(str::to_owned).collect();
+        (role, mode, limits::CONTRACT_DEADLINE, args)
+    };
     let mut agenda = Vec::new();
     if leg.is_control() {
         agenda.push(probe(Role::Judged, "enosys"));
+        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, Mode::Plain, Some("enosys"))));
         agenda.extend(tests(Role::Recorded, Mode::Plain, deadline));
     } else {
         agenda.extend(tests(Role::Judged, Mode::Plain, deadline));
         // A stop at every entry into the kernel makes a program slower, not faster.
         let traced = (deadline * 2).min(limits::TEST_DEADLINE_MAX);
         agenda.extend(tests(Role::Traced, Mode::Traced, traced));
+        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, Mode::Plain, None)));
+        if image.tests.is_empty() {
+            // A selftest that never makes the call is not excused by a prober that does.
+            agenda.push(prober(Role::Traced, Mode::Traced, Some("good")));
+        }
         agenda.push(probe(Role::Wired, "wired"));
     }
     let mut expected = Vec::new();
     let mut runs = Vec::new();
     for (role, mode, deadline, args) in agenda {
         let program = file_name(Path::new(&args[0]));
-        expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64 });
+        let cases = image.cases.iter().filter(|_| role == Role::Contract).flat_map(|cases| &cases.cases);
+        let cases = cases.map(|case| PlannedCase { name: case.name.clone(), cite: case.cite.clone() });
+        let cases = cases.collect();
+        expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64, cases });
         let doors = match mode {
             Mode::Traced => spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect(),
             Mode::Plain => Vec::new(),
@@ -63,7 +77,13 @@ pub(super) fn agenda(
         runs.push(PlannedRun { mode, deadline, dir: None, args, env: Vec::new(), doors });
     }
     let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
-    (runs, Expectation { leg, abi, number, table, runs: expected, known })
+    let not_applicable = image.cases.iter().flat_map(|cases| &cases.not_applicable);
+    let not_applicable = not_applicable.map(|(name, reason)| {
+        let (name, reason) = (name.clone(), reason.clone());
+        NotApplicable { name, reason }
+    });
+    let not_applicable = not_applicable.collect();
+    (runs, Expectation { leg, abi, number, table, runs: expected, known, not_applicable })
 }
 
 /// All that it takes to run a cell again and judge it, kept beside its logs.
@@ -167,6 +187,7 @@ impl Job {
     fn record(&self, expected: &Expectation, seen: &Evidence, folder: &Path) -> CellRecord {
         let mut cell = CellRecord::new(&self.id, verdict::judge(expected, seen));
         cell.entries = verdict::entries(expected, seen);
+        cell.not_applicable.clone_from(&expected.not_applicable);
         cell.recorded = verdict::recorded(expected, seen).into_iter().map(Into::into).collect();
         cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
         cell.durations = Durations::of(seen);

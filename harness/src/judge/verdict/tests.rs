@@ -67,6 +67,7 @@ fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         role,
         program: program.to_owned(),
         deadline_ms: 45_000,
+        cases: Vec::new(),
     };
     let expected = Expectation {
         leg,
@@ -75,6 +76,7 @@ fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: plan.iter().map(planned).collect(),
         known: Vec::new(),
+        not_applicable: Vec::new(),
     };
     let yes = answer(leg, ["ok"; 3]);
     let mut runs = match leg.is_control() {

@@ -36,14 +36,15 @@ pub fn check(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Vec<Contra
         }
     }
     found.extend(option(spec, derived, tree));
-    if tree.files(&format!("{SELFTESTS}/{}", spec.selftest), 0).is_empty() {
+    if let Some(folder) = &spec.selftest
+        && tree.files(&format!("{SELFTESTS}/{folder}"), 0).is_empty()
+    {
         let instead = match derived.selftest() {
-            Ok(folder) => format!("; its tests seem to be in {SELFTESTS}/{folder}"),
+            Ok(other) => format!("; its tests seem to be in {SELFTESTS}/{other}"),
             Err(_) => String::new(),
         };
         found.push(format!(
-            "the spec says that the tests of {syscall} are in {}, and there is no {SELFTESTS}/{}{instead}",
-            spec.selftest, spec.selftest
+            "the spec says that the tests of {syscall} are in {folder}, and there is no {SELFTESTS}/{folder}{instead}"
         ));
     }
     found.into_iter().map(Contradiction).collect()
