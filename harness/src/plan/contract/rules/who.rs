@@ -61,7 +61,7 @@ impl Rules<'_> {
         self.special(name, &blocks.cite, "interrupt eintr", &interrupted, |_| Ok(Ok(scene.clone())))?;
         let (name, run) = match blocks.restarts {
             true => ("signals: goes on after a handler with SA_RESTART", "interrupt restart"),
-            false => ("signals: EINTR even with SA_RESTART", "interrupt never"),
+            false => ("signals: EINTR even with SA_RESTART", "interrupt always"),
         };
         self.special(name, &blocks.cite, run, &interrupted, |_| Ok(Ok(scene.clone())))
     }

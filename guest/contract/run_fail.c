@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The call with its first, second, third … allocation or copy failing. */
+#include "contract.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FAIL_NTH	"/proc/thread-self/fail-nth"
+
+static int file;
+
+enum injected { INJECTED, NOT_INJECTED };
+
+/*
+ * From the write to the read, nothing but the call: the counter belongs to this thread (a fork has
+ * none), counts what the thread does inside the kernel, and a page fault would count, too. The
+ * write sets it as its last act. The read formats the number before it copies it out; if that
+ * copy is what fails, the counter stood at 1, and nothing had been injected into the call.
+ */
+static enum injected call_with(const char *nth, size_t digits, int64_t *result)
+{
+	char left[16];
+	ssize_t got;
+	int error;
+
+	if (pwrite(file, nth, digits, 0) != (ssize_t)digits)
+		trouble("fail-nth cannot be written: %s", strerror(errno));
+	*result = enter(call.test->door, call.test->number, call_args);
+	got = pread(file, left, sizeof(left) - 1, 0);
+	error = errno;
+	if (pwrite(file, "0", 1, 0) != 1)
+		trouble("fail-nth cannot be reset: %s", strerror(errno));
+	if (!*result && getpid() != call.self)
+		_exit(0);
+	if (got < 0 && error == EFAULT)
+		return NOT_INJECTED;
+	if (got <= 0)
+		trouble("fail-nth cannot be read: %s", strerror(error));
+	left[got] = '\0';
+	return strcmp(left, "0\n") ? NOT_INJECTED : INJECTED;
+}
+
+/* Whatever this program touches in call_with() is touched here first. */
+static void warm_up(void)
+{
+	const struct test_case *test = call.test;
+	static struct test_case other;
+	int64_t result;
+
+	other.number = 0x3fffffff;	/* behind no door */
+	call.test = &other;
+	call_with("0", 1, &result);
+	call.test = test;
+}
+
+void run_failnth(const struct run *run)
+{
+	uint32_t nth, injected = 0;
+	unsigned int before;
+	int64_t result = 0;
+
+	file = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	if (file < 0 && errno == ENOENT)
+		skip("this kernel has no " FAIL_NTH);
+	if (file < 0)
+		trouble(FAIL_NTH ": %s", strerror(errno));
+	before = count_descriptors();
+	warm_up();
+	for (nth = 1; nth <= run->number[0]; nth++) {
+		enum injected how;
+		char digits[16];
+		unsigned int now;
+
+		snprintf(digits, sizeof(digits), "%u", nth);
+		memory_fill(call.test);
+		how = call_with(digits, strlen(digits), &result);
+		if (how == NOT_INJECTED)
+			break;
+		injected++;
+		if (result != -ENOMEM && result != -EFAULT && !met(result)) {
+			judge_result(result);
+			say("when failure %u was injected; ENOMEM and EFAULT are good, too", nth);
+			return;
+		}
+		release(result);
+		now = count_descriptors();
+		if (now != before) {
+			judge_result(result);
+			fail("when failure %u was injected: %u descriptors were open before, "
+			     "%u afterwards", nth, before, now);
+			return;
+		}
+	}
+	judge(result);
+	if (nth > run->number[0])
+		fail("after %u failures it still meets one", injected);
+	else
+		release(result);
+	check_descriptors(before);
+	if (!injected)
+		fail("injected 0: nothing of the call could be made to fail");
+	else
+		say("injected %u", injected);
+}
