@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::known;
 use super::ktap::{self, Leaf, Status};
 use super::verdict::{ExpectedRun, Expectation, case_results, incomplete, one_line};
 use super::watch::RunEvidence;
 use crate::broken::broken;
-use crate::model::{CaseResult, Cause, Outcome};
+use crate::model::{CaseResult, Cause, KnownIssue, Outcome};
 
 /// In front of the names of all cases of a contract.
 const PREFIX: &str = "contract/";
@@ -47,7 +48,13 @@ pub(super) fn results(run: &RunEvidence) -> Vec<CaseResult> {
 }
 
 /// Weighs a prober's report. How it ended is weighed as that of any program.
-pub(super) fn weigh(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidence, causes: &mut Vec<Cause>) {
+pub(super) fn weigh(
+    expected: &Expectation,
+    run: &ExpectedRun,
+    seen: &RunEvidence,
+    met: &mut Vec<KnownIssue>,
+    causes: &mut Vec<Cause>,
+) {
     let Some(end) = &seen.end else { return };
     let report = ktap::parse(&seen.stdout, ktap::Limits::default());
     let leaves: Vec<_> = report.leaves().collect();
@@ -62,9 +69,14 @@ pub(super) fn weigh(expected: &Expectation, run: &ExpectedRun, seen: &RunEvidenc
         causes.push(Cause::ContractWrong { detail });
         return;
     }
-    let of = |is: fn(Status) -> bool| leaves.iter().filter(move |leaf| is(leaf.case.status));
+    let known = |leaf: &Leaf<'_>| match expected.leg.is_control() {
+        true => None,
+        false => known::of_case(&expected.known, &format!("{PREFIX}{}", leaf.name), leaf.case.status),
+    };
+    leaves.iter().for_each(|leaf| known::note(met, known(leaf)));
     let total = leaves.len() as u64;
-    let failed = of(|status| status.is_bad() && status != Status::Error);
+    let of = |is: fn(Status) -> bool| leaves.iter().filter(move |leaf| is(leaf.case.status));
+    let failed = of(|status| status.is_bad() && status != Status::Error).filter(|leaf| known(leaf).is_none());
     if let Some(first) = failed.clone().next() {
         causes.push(match expected.leg.is_control() {
             true => Cause::NotAbsent {

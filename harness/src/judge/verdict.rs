@@ -133,7 +133,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
         report(expected, (expected_run, many), run, &mut met, &mut causes);
     }
     for (expected_run, run) in runs(expected, seen, Role::Contract) {
-        contract::weigh(expected, expected_run, run, &mut causes);
+        contract::weigh(expected, expected_run, run, &mut met, &mut causes);
     }
     entered(expected, seen, &mut causes);
     probed(expected, seen, &mut causes);

@@ -348,6 +348,8 @@ fn spec(
         }
     };
     let selftest = match (&selection.selftest, derived.selftest()) {
+        // Nor is its `config` asked for then: one kernel is good for the contracts of all its calls.
+        _ if selection.contract == ContractChoice::Only => None,
         (Some(folder), _) => Some(folder.clone()),
         (None, Ok(folder)) => Some(folder.clone()),
         (None, Err(what)) if has_contract => {
