@@ -78,9 +78,9 @@ static void say_returned(int64_t result)
 		say("returned a descriptor");
 	else if (kind == EXPECT_PID && met(result))
 		say("returned a pid");
-	else if (result > 0 && (kind == EXPECT_ANY || kind == EXPECT_NOT))
+	else if (result && (kind == EXPECT_ANY || kind == EXPECT_NOT))
 		/* It may be an address, which differs from run to run. */
-		say("returned a positive number");
+		say("returned a %s number", result > 0 ? "positive" : "negative");
 	else
 		say("returned %lld", (long long)result);
 }

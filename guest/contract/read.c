@@ -595,7 +595,7 @@ bool read_case(struct reader *reader, struct test_case *test)
 		return false;
 	test->objects = test->fills = test->afters = 0;
 	test->door = DOOR_OWN;
-	test->run.kind = RUN_CALL;
+	memset(&test->run, 0, sizeof(test->run));	/* RUN_CALL */
 	test->deadline_ms = 10000;
 	for (i = 0; i < ARGS; i++)
 		test->arg[i].terms = 0;

@@ -69,7 +69,7 @@ static void run_trap(uint32_t arch, uint32_t nr)
 	result = enter(call.test->door, call.test->number, call_args);
 	if (!traps) {
 		judge_result(result);
-		fail("expected SIGSYS: a filter for arch 0x%x, number 0x%x does not see it", arch,
+		fail("expected SIGSYS: a filter for arch 0x%x, number %u does not see it", arch,
 		     nr);
 		return;
 	}
@@ -83,7 +83,7 @@ static void run_trap(uint32_t arch, uint32_t nr)
 	if (trapped_code != 1 /* SYS_SECCOMP */)
 		fail("SIGSYS has si_code %d", trapped_code);
 	if (trapped_arch != arch || trapped_nr != nr)
-		fail("SIGSYS has arch 0x%x, number 0x%x, not 0x%x, 0x%x", trapped_arch, trapped_nr,
+		fail("SIGSYS has arch 0x%x, number %u, not 0x%x, %u", trapped_arch, trapped_nr,
 		     arch, nr);
 	memory_check(call.test);
 }
