@@ -139,8 +139,8 @@ void release(int64_t result)
 {
 	if (call.test->expect.kind == EXPECT_FD && is_descriptor(result))
 		close((int)result);
-	/* If it is no child, this is an error, and no matter. */
-	if (call.test->expect.kind == EXPECT_PID && met(result))
+	/* Not for a child of ours that lives on. If it is no child at all, no matter. */
+	if (call.test->expect.kind == EXPECT_PID && met(result) && !is_thing((pid_t)result))
 		waitpid((pid_t)result, NULL, __WALL);
 }
 

@@ -195,6 +195,7 @@ void folder_fill(void);
 void things_make(const struct test_case *test, enum thing first, enum thing last);
 int thing_fd(enum thing thing);
 pid_t thing_pid(enum thing thing);
+bool is_thing(pid_t pid);
 void creds_become(const struct run *run);
 void dumpable(bool yes);
 

@@ -15,9 +15,10 @@ static int file;
 enum injected { INJECTED, NOT_INJECTED };
 
 /*
- * From the write to the read, nothing but the call: the counter belongs to this thread (a fork has
- * none), counts what the thread does inside the kernel, and a page fault would count, too. The
- * write sets it as its last act. The read formats the number before it copies it out; if that
+ * From the write to the read, nothing but the call: the counter belongs to this thread, counts what
+ * the thread does inside the kernel, and a page fault would count, too. A process that the call
+ * makes has a counter of its own, at 0, and ends before it could reach ours by the file. The write
+ * sets it as its last act. The read formats the number before it copies it out; if that
  * copy is what fails, the counter stood at 1, and nothing had been injected into the call.
  */
 static enum injected call_with(const char *nth, size_t digits, int64_t *result)
@@ -28,13 +29,11 @@ static enum injected call_with(const char *nth, size_t digits, int64_t *result)
 
 	if (pwrite(file, nth, digits, 0) != (ssize_t)digits)
 		trouble("fail-nth cannot be written: %s", strerror(errno));
-	*result = enter(call.test->door, call.test->number, call_args);
+	*result = call_make();
 	got = pread(file, left, sizeof(left) - 1, 0);
 	error = errno;
 	if (pwrite(file, "0", 1, 0) != 1)
 		trouble("fail-nth cannot be reset: %s", strerror(errno));
-	if (!*result && getpid() != call.self)
-		_exit(0);
 	if (got < 0 && error == EFAULT)
 		return NOT_INJECTED;
 	if (got <= 0)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define STACK_BYTES	(256u << 10)
+
 static pthread_barrier_t start;
 static _Atomic(uint64_t) ends_ms;
 static atomic_bool unmet;
@@ -52,14 +54,17 @@ static void *make_calls(void *argument)
 
 void run_threads(const struct run *run)
 {
+	pthread_attr_t small;
 	unsigned int threads = run->number[0], before, now, i;
 	pthread_t thread[THREADS_MAX];
 
 	before = count_descriptors();
-	if (pthread_barrier_init(&start, NULL, threads + 1))
+	/* The stacks of all must not come near the objects: see memory.c. */
+	if (pthread_attr_init(&small) || pthread_attr_setstacksize(&small, STACK_BYTES) ||
+	    pthread_barrier_init(&start, NULL, threads + 1))
 		trouble("no barrier for threads");
 	for (i = 0; i < threads; i++) {
-		int error = pthread_create(&thread[i], NULL, make_calls, &calls[i]);
+		int error = pthread_create(&thread[i], &small, make_calls, &calls[i]);
 
 		if (error)
 			trouble("no thread: %s", strerror(error));

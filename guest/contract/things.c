@@ -215,6 +215,16 @@ int thing_fd(enum thing thing)
 	return made[thing].fd;
 }
 
+bool is_thing(pid_t pid)
+{
+	enum thing thing;
+
+	for (thing = THING_SELF; thing < THINGS; thing++)
+		if (made[thing].made && made[thing].pid == pid)
+			return true;
+	return false;
+}
+
 pid_t thing_pid(enum thing thing)
 {
 	return made[thing].pid;

@@ -67,7 +67,7 @@ fn no_plan_makes_the_agents_parser_leave_its_bounds() {
 fn what_runs_in_the_guest_compiles_without_a_warning_for_every_abi() {
     let folder = tempfile::tempdir().unwrap();
     for abi in Abi::ALL {
-        for part in ["agent", "probe", "relay"] {
+        for part in ["agent", "contract", "probe", "relay"] {
             let sources: Vec<PathBuf> = std::fs::read_dir(guest().join(part))
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
