@@ -65,7 +65,7 @@ bool met(int64_t result)
 	return expect->kind == EXPECT_NOT;
 }
 
-static void say_returned(int64_t result)
+void say_returned(int64_t result)
 {
 	enum expect_kind kind = call.test->expect.kind;
 	const char *name = errno_name(-result);

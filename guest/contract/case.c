@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One case from its folder to its result line: a child with a deadline, and the end of all it left. */
+/* One case: a child with a folder and a deadline, and the end of all that it left. */
 #include "contract.h"
 
 #include <dirent.h>

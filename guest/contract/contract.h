@@ -220,6 +220,7 @@ bool met(int64_t result);
 /* Says what came back, what had been expected, and what memory has. */
 void judge(int64_t result);
 void judge_result(int64_t result);
+void say_returned(int64_t result);
 /* Descriptors are closed, children waited for. */
 void release(int64_t result);
 unsigned int count_descriptors(void);

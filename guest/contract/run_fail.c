@@ -87,7 +87,7 @@ void run_failnth(const struct run *run)
 		release(result);
 		now = count_descriptors();
 		if (now != before) {
-			judge_result(result);
+			say_returned(result);
 			fail("when failure %u was injected: %u descriptors were open before, "
 			     "%u afterwards", nth, before, now);
 			return;

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use harness::model::Abi;
 
 /// Numbers of calls: of x86-64 (x32 has the same ones here), of i386.
-const NUMBERS: [(&str, u32, u32); 24] = [
+const NUMBERS: [(&str, u32, u32); 25] = [
     ("close_range", 436, 436),
     ("eventfd2", 290, 328),
     ("exit_group", 231, 252),
@@ -20,6 +20,7 @@ const NUMBERS: [(&str, u32, u32); 24] = [
     ("fork", 57, 2),
     ("getpid", 39, 20),
     ("kill", 62, 37),
+    ("mincore", 27, 218),
     ("mmap_pgoff", 9, 192),
     ("nanosleep", 35, 162),
     ("nothing", 0x3fff_fff0, 0x3fff_fff0),
@@ -172,6 +173,17 @@ fn calls_go_by_the_door_that_is_named() {
 }
 
 #[test]
+fn without_fault_injection_its_cases_are_skipped() {
+    if Path::new("/proc/thread-self/fail-nth").exists() {
+        eprintln!("this kernel has fault injection: not tested");
+        return;
+    }
+    for prober in Prober::all() {
+        prober.check("fail", &[], 0);
+    }
+}
+
+#[test]
 fn on_a_control_leg_each_call_must_be_absent() {
     for prober in Prober::all() {
         prober.check("enosys", &["enosys"], 1);
@@ -314,4 +326,44 @@ fn no_file_makes_the_reader_leave_its_bounds() {
     let ran = command.env("ASAN_OPTIONS", "detect_leaks=0").output().unwrap();
     let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
     assert!(ran.status.success() && said.contains("50000 files"), "{said}");
+}
+
+/// This kernel injects nothing: what the prober makes of a kernel that does is shown by a played one.
+#[test]
+fn a_failure_that_is_injected_is_told_from_one_that_is_not() {
+    const WRAPPED: &str = "-Wl,--wrap=open,--wrap=pwrite,--wrap=pread,--wrap=call_make";
+    let prober = Prober { abi: Abi::M64, folder: tempfile::tempdir().unwrap() };
+    let mut parts = sources("contract");
+    parts.push(guest().join("tests/contract_failnth.c"));
+    compile(&["-static", WRAPPED], &parts, &prober.program());
+    let leaked =
+        "returned -12 (ENOMEM)|when failure 1 was injected: 4 descriptors were open before, 5 afterwards";
+    let unmet = "returned 4|expected EINVAL|4 descriptors were open before, 5 afterwards|injected 3";
+    let endless =
+        "returned -12 (ENOMEM)|expected a descriptor|after 5 failures it still meets one|injected 5";
+    let nothing = "returned a descriptor|injected 0: nothing of the call could be made to fail";
+    let other = "returned -22 (EINVAL)|expected a descriptor|\
+                 when failure 1 was injected; ENOMEM and EFAULT are good, too";
+    for (points, error, leak, expect, ok, wanted) in [
+        ("3", "12", "0", "fd", true, "returned a descriptor|injected 3"),
+        ("3", "14", "0", "fd", true, "returned a descriptor|injected 3"),
+        ("3", "22", "0", "fd", false, other),
+        ("3", "12", "1", "fd", false, leaked),
+        ("3", "12", "0", "EINVAL", false, unmet),
+        ("0", "12", "0", "fd", false, nothing),
+        ("9", "12", "0", "fd", false, endless),
+    ] {
+        let file = prober.folder.path().join("file");
+        let good = "contract 1\ncase good\nnumber 290\nexpect fd\nend\n";
+        let text = format!("{good}case fails\nnumber 290\nrun failnth 5\nexpect {expect}\nend\n");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(prober.program());
+        command.env("POINTS", points).env("ERROR", error).env("LEAK", leak);
+        let ran = command.current_dir(prober.folder.path()).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let found = said.splitn(5, '\n').nth(4).unwrap();
+        let result = if ok { "ok" } else { "not ok" };
+        let wanted = format!("# {}\n{result} 2 fails\n", wanted.replace('|', "\n# "));
+        assert_eq!(found, wanted, "{points} points, error {error}, leak {leak}, {expect}");
+    }
 }
