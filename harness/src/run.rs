@@ -33,7 +33,7 @@ use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
 use crate::plan::profile::Profile;
-use crate::plan::recipe::Asked;
+use crate::plan::recipe::{Asked, Recipe};
 use crate::plan::{KernelPlan, Plan};
 use crate::process::{Ctx, StopLevel};
 use crate::report::record::{
@@ -352,30 +352,39 @@ fn lost(config: &Configured, kernel: &Kernel, abi: Abi) -> Option<Cause> {
 /// What is written down of a kernel before anything of it is built.
 fn kernel_record(ready: &Prepared<'_>, profile: Option<&Profile>) -> KernelRecord {
     let KernelPlan { kernel, tree, spec, derived, .. } = ready.plan;
-    let state = ready.pristine.tree.as_deref();
     let applied = ready.plan.layers().filter(|layer| !layer.patches.is_empty());
     KernelRecord {
         kernel: kernel.name.clone(),
         source: ready.pristine.id.to_string(),
-        tree: tree.as_ref().map(|path| TreeRecord {
-            path: path.display().to_string(),
-            commit: state.and_then(|state| state.commit.clone()),
-            dirty: state.and_then(|state| state.dirty.clone()),
-        }),
+        tree: tree.as_deref().map(|path| tree_record(path, &ready.pristine)),
         series: applied.map(|layer| layer.syscall.clone()).collect(),
         patches: ready.plan.patches().iter().map(Patch::name).collect(),
         numbers: spec.numbers.iter().map(|(abi, number)| (*abi, *number)).collect(),
         option: spec.option.as_ref().map(ToString::to_string),
         selftest: spec.selftest.as_ref().map(ToString::to_string).unwrap_or_default(),
         derived: derived.clone(),
-        recipe: RecipeRecord {
-            profile: profile.map(|profile| profile.name.clone()),
-            base_config: kernel.recipe.base.to_string(),
-            configs: kernel.recipe.asked.iter().map(Asked::name).collect(),
-            make: kernel.recipe.make.iter().map(ToString::to_string).collect(),
-            toolchain: kernel.recipe.toolchain.clone(),
-        },
+        recipe: recipe_record(&kernel.recipe, profile),
         legs: Vec::new(),
+    }
+}
+
+/// What is written down of a user's tree.
+fn tree_record(path: &Path, pristine: &Pristine) -> TreeRecord {
+    let state = pristine.tree.as_deref();
+    TreeRecord {
+        path: path.display().to_string(),
+        commit: state.and_then(|state| state.commit.clone()),
+        dirty: state.and_then(|state| state.dirty.clone()),
+    }
+}
+
+fn recipe_record(recipe: &Recipe, profile: Option<&Profile>) -> RecipeRecord {
+    RecipeRecord {
+        profile: profile.map(|profile| profile.name.clone()),
+        base_config: recipe.base.to_string(),
+        configs: recipe.asked.iter().map(Asked::name).collect(),
+        make: recipe.make.iter().map(ToString::to_string).collect(),
+        toolchain: recipe.toolchain.clone(),
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Command {
     /// Build kernels with a syscall's series, run its selftest by every ABI, print the matrix
     TestSyscall(Box<TestSyscall>),
     /// Build directories of the kernel's own selftests by every ABI, run each program in a guest of its own
-    TestSelftest(TestSelftest),
+    TestSelftest(Box<TestSelftest>),
     /// Show what is needed on this machine and what of it is missing
     Doctor(Doctor),
     /// Run this project's own tests
@@ -91,9 +91,6 @@ pub struct TestSyscall {
     /// The syscall, by its name in the tables
     #[arg(value_name = "SYSCALL")]
     pub syscall: String,
-    /// Whose kernel, and how it is built.
-    #[command(flatten)]
-    pub kernels: Kernels,
     /// The series is these commits of the tree (BASE..HEAD), and BASE the kernel [default: it is applied]
     #[arg(long, value_name = "BASE..HEAD", requires = "tree")]
     pub range: Option<String>,
@@ -109,18 +106,6 @@ pub struct TestSyscall {
     /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
     #[arg(long, value_name = "LEG")]
     pub leg: Vec<Leg>,
-    /// Only this ABI (repeatable): m64, m32, mx32
-    #[arg(long, value_name = "ABI")]
-    pub abi: Vec<Abi>,
-    /// Guests at once [default: the number of processors]
-    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
-    pub jobs: Option<usize>,
-    /// Deadline of one test program, in seconds
-    #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
-    pub timeout: Option<Duration>,
-    /// How guests are run: auto takes KVM only after a guest has really run under it
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
-    pub accel: AccelChoice,
     /// How guests are reached; both runs each cell twice and fails if the verdicts differ
     #[arg(long, value_name = "HOW", default_value = "serial")]
     pub transport: TransportChoice,
@@ -134,12 +119,6 @@ pub struct TestSyscall {
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
-    /// Where logs and run.json go [default: a new folder below target/abimatrix]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Print what would be done, and stop
-    #[arg(long)]
-    pub dry_run: bool,
     /// Configure kernels by a profile of configs/profiles.yaml, too: `debug` has lockdep, KASAN and the like
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -149,6 +128,36 @@ pub struct TestSyscall {
     /// Apply this patch after the series (repeatable; for trying out a mutation)
     #[arg(long, value_name = "PATCH")]
     pub extra_patch: Vec<PathBuf>,
+    /// What test-selftest is told alike.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What both commands that run guests are told alike.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Whose kernel, and how it is built.
+    #[command(flatten)]
+    pub kernels: Kernels,
+    /// Only this ABI (repeatable): m64, m32, mx32
+    #[arg(long, value_name = "ABI")]
+    pub abi: Vec<Abi>,
+    /// Guests at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
+    pub jobs: Option<usize>,
+    /// Deadline of one test program, in seconds [of test-selftest by default: four times what the
+    /// directory's settings say]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
+    pub timeout: Option<Duration>,
+    /// How guests are run: auto takes KVM only after a guest has really run under it
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
+    pub accel: AccelChoice,
+    /// Where logs and run.json go [default: a new folder below target/abimatrix]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,
@@ -201,7 +210,7 @@ impl TransportChoice {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The kernel")]
 pub struct Kernels {
-    /// Only this kernel (repeatable) [default: the newest that has a series for it]
+    /// Only this kernel (repeatable) [default: the newest; of test-syscall, that has a series for it]
     #[arg(long, value_name = "NAME")]
     pub kernel: Vec<KernelName>,
     /// Your own kernel tree, as it is; it is never written to
@@ -241,41 +250,20 @@ pub struct TestSelftest {
     #[arg(value_name = "DIR", required_unless_present = "from")]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "abi", "list", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out"])]
     pub from: Vec<PathBuf>,
-    /// On this kernel (repeatable) [default: the newest]
-    #[arg(long, value_name = "NAME")]
-    pub kernel: Vec<KernelName>,
-    /// Only this ABI (repeatable): m64, m32, mx32
-    #[arg(long, value_name = "ABI")]
-    pub abi: Vec<Abi>,
-    /// Guests at once [default: the number of processors]
-    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
-    pub jobs: Option<usize>,
-    /// Deadline of each program, in seconds [default: four times what the directory's settings say]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
-    pub timeout: Option<Duration>,
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]
     pub no_sanitizers: bool,
     /// List the directories' programs, and stop
     #[arg(long)]
     pub list: bool,
-    /// How guests are run: auto takes KVM only after a guest has really run under it
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
-    pub accel: AccelChoice,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: PageFormat,
-    /// Where logs and run.json go [default: a new folder below target/abimatrix]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Print what would be done, and stop
-    #[arg(long)]
-    pub dry_run: bool,
-    /// What most commands have.
+    /// What test-syscall is told alike.
     #[command(flatten)]
-    pub common: Common,
+    pub run: RunArgs,
 }
 
 /// How a result is printed that can also be a page.

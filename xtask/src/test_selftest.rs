@@ -16,32 +16,32 @@ use harness::run::{Means, kselftest as conductor};
 use harness::store::Store;
 
 use crate::cli::{Exit, PageFormat, TestSelftest};
-use crate::{clean, doctor, progress, runs, say, session, setup};
+use crate::{clean, doctor, progress, recipe, runs, say, session, setup};
 
 /// Runs the programs and prints what came of them.
 pub fn run(args: &TestSelftest) -> Result<Exit> {
-    runs::choose_color(&args.common);
+    runs::choose_color(&args.run.common);
     if !args.from.is_empty() {
         return again(args);
     }
-    session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
-        let project = session::project(args.common.project.as_deref())?;
+    session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
+        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
+        let project = session::project(args.run.common.project.as_deref())?;
         let (host, plan) = prepare(args, &ctx, &store, &project).await?;
         if let Some(signal) = session::stopped(&ctx.stop) {
             return Ok(Exit::Interrupted(signal));
         }
-        if args.dry_run {
+        if args.run.dry_run {
             return Ok(Exit::Passed);
         }
         runs::complain(&missing(&host, &plan))?;
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
         let means =
-            |out| Means { project: &project, store: &store, host: &host, qemu, accel: args.accel, out };
+            |out| Means { project: &project, store: &store, host: &host, qemu, accel: args.run.accel, out };
         if args.list {
             return list(&ctx, &means(Path::new("")), &plan).await;
         }
-        let out = runs::out_folder(args.out.as_deref(), "kselftest", &project)?;
+        let out = runs::out_folder(args.run.out.as_deref(), "kselftest", &project)?;
         let _held = clean::hold(&out);
         let record = conductor::run(&ctx, &means(&out), &plan).await.map_err(|error| {
             // The run could not be written down: that is not the user's mistake.
@@ -54,7 +54,7 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
 
 /// `--from`: earlier runs, joined, with what is known about disagreements now.
 fn again(args: &TestSelftest) -> Result<Exit> {
-    let project = session::project(args.common.project.as_deref())?;
+    let project = session::project(args.run.common.project.as_deref())?;
     let mut joined: Option<KselftestRecord> = None;
     for folder in &args.from {
         let at = || format!("{} cannot be taken", folder.display());
@@ -78,19 +78,22 @@ async fn prepare(
     store: &Store,
     project: &Project,
 ) -> Result<(Host, KselftestPlan)> {
-    let selection = Selection {
+    let mut selection = Selection {
         dirs: args.dirs.clone(),
-        kernels: args.kernel.clone(),
-        abis: args.abi.clone(),
-        jobs: args.jobs,
-        timeout: args.timeout,
+        kernels: args.run.kernels.kernel.clone(),
+        tree: recipe::tree(&args.run.kernels)?,
+        recipe: recipe::recipe(&args.run.kernels, ctx).await?,
+        abis: args.run.abi.clone(),
+        jobs: args.run.jobs,
+        timeout: args.run.timeout,
         no_sanitizers: args.no_sanitizers,
-        command: command(args),
+        command: String::new(),
     };
+    selection.command = command(&selection);
     let mut host = host::look(ctx, store).await;
     let mut plan = kselftest::plan(project, &selection, &host)?;
     // After a Ctrl-C nothing is installed.
-    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
+    if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
         let wanted = doctor::missing(&host, &runs::sources(plan.kernels.iter()));
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
@@ -99,9 +102,9 @@ async fn prepare(
             plan = kselftest::plan(project, &selection, &host)?;
         }
     }
-    let accelerator = runs::accelerator(store, &host, args.accel);
+    let accelerator = runs::accelerator(store, &host, args.run.accel);
     let said = format!("kselftest:\n{plan}\n  {accelerator}");
-    if args.dry_run {
+    if args.run.dry_run {
         say::result(said)?;
     } else if !args.list {
         say::aside(said);
@@ -137,13 +140,15 @@ fn print(record: &KselftestRecord, args: &TestSelftest) -> Result<()> {
 }
 
 /// The command as it could be typed again, without what changes nothing of the page.
-fn command(args: &TestSelftest) -> String {
+fn command(selection: &Selection) -> String {
     let mut words = vec!["cargo xtask test-selftest".to_owned()];
-    words.extend(args.dirs.iter().map(|dir| quote(dir.as_str())));
-    words.extend(args.kernel.iter().map(|kernel| format!("--kernel {kernel}")));
-    words.extend(args.abi.iter().map(|abi| format!("--abi {abi}")));
-    words.extend(args.timeout.iter().map(|timeout| format!("--timeout {}", timeout.as_secs())));
-    words.extend(args.no_sanitizers.then(|| "--no-sanitizers".to_owned()));
+    words.extend(selection.dirs.iter().map(|dir| quote(dir.as_str())));
+    words.extend(selection.kernels.iter().map(|kernel| format!("--kernel {kernel}")));
+    words.extend(selection.tree.iter().map(|tree| format!("--tree {}", quote(&tree.display().to_string()))));
+    words.extend(selection.recipe.words());
+    words.extend(selection.abis.iter().map(|abi| format!("--abi {abi}")));
+    words.extend(selection.timeout.iter().map(|timeout| format!("--timeout {}", timeout.as_secs())));
+    words.extend(selection.no_sanitizers.then(|| "--no-sanitizers".to_owned()));
     words.join(" ")
 }
 

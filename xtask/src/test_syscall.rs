@@ -19,10 +19,10 @@ use crate::{clean, doctor, progress, recipe, runs, say, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
-    runs::choose_color(&args.common);
-    session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
-        let project = session::project(args.common.project.as_deref())?;
+    runs::choose_color(&args.run.common);
+    session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
+        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
+        let project = session::project(args.run.common.project.as_deref())?;
         let ran = run_once(args, &ctx, &store, &project).await?;
         let stopped = session::stopped(&ctx.stop);
         Ok(match (ran, stopped) {
@@ -54,15 +54,15 @@ pub async fn run_once(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Pr
     if session::stopped(&ctx.stop).is_some() {
         return Ok(Ran::Nothing);
     }
-    if args.dry_run {
+    if args.run.dry_run {
         return Ok(Ran::Planned);
     }
     let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
     runs::complain(&lacks(args, &host, &sources))?;
     let qemu = host.qemu.as_ref().context("QEMU is missing")?;
-    let out = runs::out_folder(args.out.as_deref(), &args.syscall, project)?;
+    let out = runs::out_folder(args.run.out.as_deref(), &args.syscall, project)?;
     let _held = clean::hold(&out);
-    let means = Means { project, store, host: &host, qemu, accel: args.accel, out: &out };
+    let means = Means { project, store, host: &host, qemu, accel: args.run.accel, out: &out };
     match run::run(ctx, &means, &plan, &mut looked).await {
         Ok(record) => Ok(Ran::Judged(Box::new(record))),
         // The run could not be written down: that is not the user's mistake.
@@ -82,18 +82,18 @@ struct Ready {
 /// be done; installs what is missing if that was asked for.
 async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project) -> Result<Option<Ready>> {
     let selection = Selection {
-        kernels: args.kernels.kernel.clone(),
-        tree: recipe::tree(&args.kernels)?,
+        kernels: args.run.kernels.kernel.clone(),
+        tree: recipe::tree(&args.run.kernels)?,
         range: args.range.clone(),
         patches: args.patches.as_deref().map(std::path::absolute).transpose()?,
         option: args.option.clone(),
         selftest: args.selftest.clone(),
         contract: args.contract.0,
-        recipe: recipe::recipe(&args.kernels, ctx).await?,
+        recipe: recipe::recipe(&args.run.kernels, ctx).await?,
         legs: args.leg.clone(),
-        abis: args.abi.clone(),
-        jobs: args.jobs,
-        timeout: args.timeout,
+        abis: args.run.abi.clone(),
+        jobs: args.run.jobs,
+        timeout: args.run.timeout,
         transports: args.transport.transports(),
         today: Some(runs::today()),
         profile: args.profile.as_deref().map(|name| project.profile(name)).transpose()?,
@@ -103,7 +103,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
     let mut targets = target::targets(project, &args.syscall, &selection)?;
     let mut host = host::look(ctx, store).await;
     // After a Ctrl-C nothing is installed.
-    if args.common.setup && !args.dry_run && session::stopped(&ctx.stop).is_none() {
+    if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
         let mut wanted = doctor::missing(&host, &sources(&targets));
         wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
         if !wanted.is_empty() {
@@ -138,8 +138,8 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
 }
 
 fn announce(args: &TestSyscall, store: &Store, host: &Host, plan: &Plan) -> Result<()> {
-    let accelerator = runs::accelerator(store, host, args.accel);
-    if args.dry_run {
+    let accelerator = runs::accelerator(store, host, args.run.accel);
+    if args.run.dry_run {
         say::result(format_args!("{}:\n{plan}\n  {accelerator}", plan.syscall))?;
     } else {
         say::aside(format_args!("{}:\n{plan}\n  {accelerator}", plan.syscall));

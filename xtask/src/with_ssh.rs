@@ -15,16 +15,16 @@ use crate::{doctor, progress, runs, say, session, setup, test_syscall};
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
-    args.transport != TransportChoice::Serial && !args.dry_run && !link::BUILT
+    args.transport != TransportChoice::Serial && !args.run.dry_run && !link::BUILT
 }
 
 /// Looks for what that takes, builds this program with ssh and becomes it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
-    let stopped = session::run(progress::events(&args.common), |mut ctx| async move {
-        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
+    let stopped = session::run(progress::events(&args.run.common), |mut ctx| async move {
+        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;
         let wanted = doctor::missing(&host, &[]);
-        if args.common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
+        if args.run.common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(&ctx, &store).await;
         }

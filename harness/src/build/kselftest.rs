@@ -5,9 +5,11 @@
 //! A program that does not build costs nobody else anything; why it did not is read from what the
 //! compiler said. Everything that goes into the guest is an archive, so that links and modes stay.
 
+mod mirror;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -26,6 +28,7 @@ use crate::plan::host::first_error;
 use crate::plan::kselftest::{LIBRARIES, interpreter};
 use crate::process::{Cmd, ProcessError, Stream, describe};
 use crate::store::{Key, KeyBuilder};
+use mirror::mirror;
 
 /// Where the directories lie in a tree.
 const SELFTESTS: &str = "tools/testing/selftests";
@@ -134,12 +137,12 @@ pub fn file(pristine: &Pristine, dir: &RelPath, name: &str) -> Option<String> {
 
 /// Whether the tree has the directory.
 pub fn exists(pristine: &Pristine, dir: &RelPath) -> bool {
-    pristine.path.join(SELFTESTS).join(dir).join("Makefile").is_file()
+    file(pristine, dir, "Makefile").is_some()
 }
 
 /// The programs of a directory, as its Makefile lists them.
 pub async fn list(shop: &Workshop<'_>, pristine: &Pristine, dir: &RelPath) -> Result<Vec<String>, Trouble> {
-    let mirror = mirror(shop, pristine, dir).await?;
+    let mirror = mirror(shop, pristine, dir)?;
     let output = mirror.path().join("output");
     fs::create_dir(&output)?;
     listed(shop, &lib_mk(mirror.path(), dir, &output, "gcc", None), dir).await
@@ -184,37 +187,6 @@ async fn listed(shop: &Workshop<'_>, make: &impl Fn() -> Cmd, dir: &RelPath) -> 
         }
     }
     Ok(names)
-}
-
-/// A source tree in which the directory itself is a copy, and everything else a link.
-async fn mirror(
-    shop: &Workshop<'_>,
-    pristine: &Pristine,
-    dir: &RelPath,
-) -> Result<tempfile::TempDir, Trouble> {
-    let made = shop.store.scratch("kselftest-")?;
-    let inside = format!("{SELFTESTS}/{dir}");
-    let (mut from, mut to) = (pristine.path.clone(), made.path().to_owned());
-    for part in inside.split('/') {
-        for entry in fs::read_dir(&from)? {
-            let entry = entry?;
-            if entry.file_name() == part {
-                continue;
-            }
-            // A file is copied: lib.mk finds the top of the source by where it really lies itself.
-            match entry.file_type()?.is_file() && from.ends_with("selftests") {
-                true => fs::copy(entry.path(), to.join(entry.file_name())).map(drop)?,
-                false => symlink(entry.path(), to.join(entry.file_name()))?,
-            }
-        }
-        (from, to) = (from.join(part), to.join(part));
-        if from.ends_with(&inside) {
-            break;
-        }
-        fs::create_dir(&to)?;
-    }
-    Cmd::new("cp").arg("--archive").arg("--").arg(&from).arg(&to).output(shop.ctx).await?;
-    Ok(made)
 }
 
 /// The tree's UAPI headers, installed once; the folder to include.
@@ -334,7 +306,7 @@ const HOST_TROUBLE: [&str; 4] = [
 
 async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempfile::TempDir, Trouble> {
     let Recipe { pristine, headers, dir, abi, .. } = *recipe;
-    let mirror = mirror(shop, pristine, dir).await?;
+    let mirror = mirror(shop, pristine, dir)?;
     let output = mirror.path().join("output");
     let root = mirror.path().join("root");
     let install = root.join(ROOT).join(dir);
@@ -384,7 +356,7 @@ async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempf
         .map(|(name, said)| (name.clone(), first_error(said)))
         .collect();
     // Scripts take the runner's helpers from where an installed kselftest has them.
-    let shared = pristine.path.join(SELFTESTS).join("kselftest");
+    let shared = mirror.path().join(SELFTESTS).join("kselftest");
     let nodes = {
         let mut nodes = nodes_of(&root)?;
         for (name, node) in nodes_of(&shared)? {

@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::files::{Kernel, Project};
 use super::host::Host;
 use super::matrix::{PlanError, jobs, select_kernels};
+use super::recipe::Recipe;
 use super::tools::{Check, Need, Tool};
 use super::yaml::{InputError, load};
 use crate::limits;
@@ -203,6 +205,10 @@ pub struct Selection {
     pub dirs: Vec<RelPath>,
     /// Only these kernels.
     pub kernels: Vec<KernelName>,
+    /// The user's own tree, instead of them.
+    pub tree: Option<PathBuf>,
+    /// How they are configured and compiled.
+    pub recipe: Recipe,
     /// Only these ABIs.
     pub abis: Vec<Abi>,
     /// Guests at once.
@@ -245,10 +251,17 @@ pub struct KselftestPlan {
 /// Decides what to run.
 pub fn plan(project: &Project, selection: &Selection, host: &Host) -> Result<KselftestPlan, PlanError> {
     let known = project.kernels()?;
-    let selected = match &selection.kernels[..] {
-        [] => known.last().cloned().into_iter().collect(),
-        chosen => select_kernels(chosen, &known)?,
+    let mut kernels: Vec<Kernel> = match (&selection.tree, &selection.kernels[..]) {
+        (Some(path), _) => vec![project.tree(path)?],
+        (None, []) => {
+            known.last().map(|newest| project.kernel(newest)).into_iter().collect::<Result<_, _>>()?
+        }
+        (None, chosen) => {
+            let chosen = select_kernels(chosen, &known)?;
+            chosen.iter().map(|name| project.kernel(name)).collect::<Result<_, _>>()?
+        }
     };
+    kernels.iter_mut().for_each(|kernel| kernel.recipe = selection.recipe.clone());
     let (mut dirs, mut of_sets) = (Vec::new(), BTreeSet::new());
     for name in &selection.dirs {
         let named = set(name.as_str());
@@ -269,7 +282,6 @@ pub fn plan(project: &Project, selection: &Selection, host: &Host) -> Result<Kse
     });
     let misses = misses.collect();
     let (jobs, notes) = jobs(selection.jobs, host, limits::KSELFTEST_MEMORY_MIB);
-    let kernels = selected.iter().map(|name| project.kernel(name)).collect::<Result<_, _>>()?;
     Ok(KselftestPlan {
         kernels,
         dirs,

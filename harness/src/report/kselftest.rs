@@ -11,7 +11,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{CauseRecord, Durations, FILE, FindingRecord, HostRecord, State};
+use super::record::{
+    CauseRecord, Durations, FILE, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord,
+};
 use crate::judge::divergence::divergences;
 use crate::model::{Abi, CaseResult, Explanation, Hello, Judged, KernelName, ProgramId, RelPath, Verdict};
 use crate::store::write_atomic;
@@ -59,6 +61,12 @@ pub struct KernelPart {
     pub kernel: KernelName,
     /// The identity of its source.
     pub source: String,
+    /// The user's tree, if it is one.
+    #[serde(default)]
+    pub tree: Option<TreeRecord>,
+    /// How it was configured and compiled beyond what its own file says.
+    #[serde(default)]
+    pub recipe: RecipeRecord,
     /// Its key in the cache.
     pub key: String,
     /// The image, below the run's folder.

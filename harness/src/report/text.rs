@@ -6,7 +6,9 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::record::{CellRecord, Durations, KernelRecord, RunRecord, State, TransportRecord, TreeRecord};
+use super::record::{
+    CellRecord, Durations, KernelRecord, RecipeRecord, RunRecord, State, TransportRecord, TreeRecord,
+};
 use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
@@ -64,6 +66,24 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
     out
 }
 
+/// Where a kernel comes from and what built it, where that is not the usual.
+pub(super) fn origin(kernel: &KernelName, tree: Option<&TreeRecord>, recipe: &RecipeRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(TreeRecord { path, commit, dirty }) = tree {
+        let commit = commit.as_ref().map(|commit| format!(" at {}", commit.get(..12).unwrap_or(commit)));
+        let (path, commit) = (sanitize(path), commit.unwrap_or_default());
+        let dirty = dirty.as_ref().map(|how| format!(", DIRTY: {how}")).unwrap_or_default();
+        lines.push(format!("{kernel}: {path}{commit}{dirty}"));
+    }
+    if let Some(profile) = &recipe.profile {
+        lines.push(format!("{kernel}: profile {profile}"));
+    }
+    if let Some(toolchain) = &recipe.toolchain {
+        lines.push(format!("{kernel}: built with {}", sanitize(toolchain.replace('\n', "; "))));
+    }
+    lines
+}
+
 fn head(run: &RunRecord, out: &mut String) {
     let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Skip, Verdict::Miss, Verdict::Error];
     let counts = verdicts.map(|v| (run.count(v), v)).into_iter().filter(|(n, _)| *n > 0);
@@ -85,23 +105,13 @@ fn head(run: &RunRecord, out: &mut String) {
         [true, true] => out.push_str("each cell ran over serial and over ssh\n"),
         _ => {}
     }
-    for record in &run.kernels {
-        let KernelRecord { kernel, series, recipe, .. } = record;
+    for KernelRecord { kernel, tree, series, recipe, .. } in &run.kernels {
         if series.len() > 1 {
             let series: Vec<&str> = series.iter().map(SyscallName::as_str).collect();
             let _ = writeln!(out, "{kernel}: with the series of {}", series.join(", "));
         }
-        if let Some(TreeRecord { path, commit, dirty }) = &record.tree {
-            let commit = commit.as_ref().map(|commit| format!(" at {}", commit.get(..12).unwrap_or(commit)));
-            let (path, commit) = (sanitize(path), commit.unwrap_or_default());
-            let dirty = dirty.as_ref().map(|how| format!(", DIRTY: {how}")).unwrap_or_default();
-            let _ = writeln!(out, "{kernel}: {path}{commit}{dirty}");
-        }
-        if let Some(profile) = &recipe.profile {
-            let _ = writeln!(out, "{kernel}: profile {profile}");
-        }
-        if let Some(toolchain) = &recipe.toolchain {
-            let _ = writeln!(out, "{kernel}: built with {}", sanitize(toolchain.replace('\n', "; ")));
+        for line in origin(kernel, tree.as_ref(), recipe) {
+            let _ = writeln!(out, "{line}");
         }
     }
     let weak: Vec<&str> =

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::machines::{Machines, host_record};
-use super::{Means, RunError, SYMBOLS, below};
+use super::{Means, RunError, SYMBOLS, below, lost, recipe_record, tree_record};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::boot::vm;
@@ -36,7 +36,7 @@ use crate::limits;
 use crate::model::{
     Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath, RunEvent, Verdict,
 };
-use crate::plan::files::{Kernel, read_fragment};
+use crate::plan::files::{Kernel, Source, read_fragment};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
 use crate::report::kselftest::{
@@ -261,6 +261,8 @@ async fn prepare<'a>(
     let part = KernelPart {
         kernel: kernel.name.clone(),
         source: pristine.id.to_string(),
+        tree: users_tree(kernel).map(|path| tree_record(path, &pristine)),
+        recipe: recipe_record(&kernel.recipe, None),
         key: String::new(),
         image: String::new(),
         config: String::new(),
@@ -275,6 +277,14 @@ async fn prepare<'a>(
     record.selected = shared.order.borrow().len();
     record.kernels.push(part);
     Ok(ready)
+}
+
+/// Where a kernel's tree lies, if it is the user's.
+fn users_tree(kernel: &Kernel) -> Option<&Path> {
+    match &kernel.source {
+        Source::Directory(path) if kernel.is_users => Some(path),
+        Source::Directory(_) | Source::Debian(_) | Source::Tarball { .. } | Source::Git { .. } => None,
+    }
 }
 
 impl Ready<'_> {
@@ -392,9 +402,8 @@ impl Conductor<'_> {
         // All that has to be compiled first: between two compilations a guest would only wait.
         let mut made = Vec::new();
         for &abi in &self.plan.abis {
-            let lost = built.config.lost.get(&abi);
-            let lost = lost.map(|option| Cause::NoKernelAbi { option: option.clone() });
-            if let Some(cause) = self.plan.misses.get(&abi).cloned().or(lost) {
+            let lost = || lost(&built.config, ready.kernel, abi);
+            if let Some(cause) = self.plan.misses.get(&abi).cloned().or_else(lost) {
                 self.shared.close_all(|id| id.kernel == ready.kernel.name && id.abi == abi, &cause);
                 continue;
             }

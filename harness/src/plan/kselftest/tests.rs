@@ -1,3 +1,4 @@
+use super::super::files::Source;
 use super::super::host::{Compiler, KvmDevice};
 use super::*;
 
@@ -95,6 +96,19 @@ fn a_directory_of_a_set_may_be_absent_and_one_that_was_named_may_not() {
     assert!(!plan.of_sets.contains(&dir("acct")) && !plan.of_sets.contains(&dir("net")));
     assert_eq!(plan.abis, Abi::ALL);
     assert_eq!(plan.misses.keys().copied().collect::<Vec<_>>(), [Abi::Mx32]);
+}
+
+#[test]
+fn a_users_tree_is_taken_instead_of_a_kernel_and_built_as_was_asked() {
+    let (root, project) = project(None);
+    let tree = root.path().join("my-linux");
+    let recipe = Recipe { make: vec!["LLVM=1".parse().unwrap()], ..Recipe::default() };
+    let selection = Selection { tree: Some(tree.clone()), recipe: recipe.clone(), ..Selection::default() };
+    let plan = plan(&project, &selection, &host()).unwrap();
+    let [kernel] = &plan.kernels[..] else { panic!("{:?}", plan.kernels) };
+    assert_eq!((kernel.name.as_str(), kernel.is_users), ("my-linux", true));
+    assert_eq!(kernel.source, Source::Directory(tree));
+    assert_eq!(kernel.recipe, recipe);
 }
 
 #[test]

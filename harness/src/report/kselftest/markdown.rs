@@ -8,6 +8,7 @@ use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
 use crate::judge::console::sanitize;
 use crate::model::{Abi, KernelName};
 use crate::report::record::State;
+use crate::report::text::origin;
 
 /// The whole page. Nothing of it names the folder of the run, so that two runs can be compared.
 pub fn render(run: &KselftestRecord) -> String {
@@ -81,6 +82,9 @@ fn word(item: &Disagreement, abi: Abi) -> String {
 
 fn of_kernel(run: &KselftestRecord, part: &KernelPart, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n", part.kernel);
+    for line in origin(&part.kernel, part.tree.as_ref(), &part.recipe) {
+        let _ = writeln!(out, "{}.\n", escape(&line));
+    }
     let options: Vec<String> = part.options.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
     let _ = writeln!(out, "{} directories. Options: {}.\n", part.dirs.len(), options.join(" "));
     let abis = abis(run);

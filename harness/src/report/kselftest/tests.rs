@@ -94,6 +94,8 @@ fn run() -> KselftestRecord {
         kernels: vec![KernelPart {
             kernel: k.parse().unwrap(),
             source: "s".to_owned(),
+            tree: None,
+            recipe: RecipeRecord::default(),
             key: "k".to_owned(),
             image: "images/v".to_owned(),
             config: "images/c".to_owned(),

@@ -9,7 +9,7 @@ use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
 use crate::judge::console::sanitize;
 use crate::model::{Abi, Verdict};
 use crate::report::record::State;
-use crate::report::text::{Paint, indent, short};
+use crate::report::text::{Paint, indent, origin, short};
 
 /// The whole report. Text that came from a guest is escaped.
 pub fn render(run: &KselftestRecord, paint: Paint) -> String {
@@ -46,6 +46,11 @@ fn head(run: &KselftestRecord, out: &mut String) {
     let host = &run.host;
     let _ = writeln!(out, "{}, {}, accel {} ({})", host.qemu, host.machine, host.accel, host.accel_why);
     let _ = writeln!(out, "{}", host.compiler.replace('\n', ", "));
+    for KernelPart { kernel, tree, recipe, .. } in &run.kernels {
+        for line in origin(kernel, tree.as_ref(), recipe) {
+            let _ = writeln!(out, "{line}");
+        }
+    }
 }
 
 fn of_kernel(part: &KernelPart, out: &mut String) {
