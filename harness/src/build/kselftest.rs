@@ -5,9 +5,10 @@
 //! A program that does not build costs nobody else anything; why it did not is read from what the
 //! compiler said. Everything that goes into the guest is an archive, so that links and modes stay.
 
+mod blame;
 mod mirror;
+mod taken;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,16 @@ use super::series::Overlay;
 use super::source::Pristine;
 use super::tree::ended_by_itself;
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
-use crate::broken::broken;
 use crate::limits;
 use crate::model::{Abi, Cause, RelPath, Stage};
 use crate::plan::host::first_error;
-use crate::plan::kselftest::{LIBRARIES, interpreter};
+use crate::plan::kselftest::interpreter;
 use crate::process::{Cmd, ProcessError, Stream, describe};
-use crate::store::{Key, KeyBuilder};
+use crate::store::{Hash, Key, KeyBuilder};
+use blame::Failures;
 use mirror::mirror;
+pub use taken::libraries_of_host;
+use taken::{DEPFILE, Taken};
 
 /// Where the directories lie in a tree.
 const SELFTESTS: &str = "tools/testing/selftests";
@@ -140,12 +143,23 @@ pub fn exists(pristine: &Pristine, dir: &RelPath) -> bool {
     file(pristine, dir, "Makefile").is_some()
 }
 
-/// The programs of a directory, as its Makefile lists them.
-pub async fn list(shop: &Workshop<'_>, pristine: &Pristine, dir: &RelPath) -> Result<Vec<String>, Trouble> {
+/// The programs of a directory, as its Makefile lists them for one ABI or another.
+pub async fn list(
+    shop: &Workshop<'_>,
+    pristine: &Pristine,
+    dir: &RelPath,
+    abis: &[Abi],
+) -> Result<Vec<String>, Trouble> {
     let mirror = mirror(shop, pristine, dir)?;
     let output = mirror.path().join("output");
     fs::create_dir(&output)?;
-    listed(shop, &lib_mk(mirror.path(), dir, &output, "gcc", None), dir).await
+    let mut names: Vec<String> = Vec::new();
+    for abi in abis {
+        let cc = format!("gcc {}", abi.flag());
+        let found = listed(shop, &lib_mk(mirror.path(), dir, &output, &cc, None), dir).await?;
+        names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    }
+    Ok(names)
 }
 
 /// The directory's make: a function, since a command is used up when it runs.
@@ -226,27 +240,6 @@ pub async fn headers(bench: &mut Bench<'_>) -> Result<PathBuf, Trouble> {
     Ok(entry.path.join("include"))
 }
 
-/// Path, size and time of the libraries that a directory may be linked with: part of every key, so
-/// that a library that is installed later is seen.
-pub async fn libraries_of_host(shop: &Workshop<'_>, abi: Abi) -> Result<String, Trouble> {
-    let mut stamps = Vec::new();
-    let names = LIBRARIES.iter().map(|library| library.link).chain(["asan", "ubsan", "c"]);
-    for name in names {
-        let asked = Cmd::new("gcc").arg(abi.flag()).arg(format!("-print-file-name=lib{name}.so"));
-        let path = asked.output(shop.ctx).await?.text().trim().to_owned();
-        if let Ok(meta) = std::fs::metadata(&path) {
-            let time = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            stamps.push(format!("{path}:{}:{}", meta.len(), time.as_nanos()));
-        }
-    }
-    for header in LIBRARIES.iter().flat_map(|library| library.headers) {
-        if Path::new("/usr/include").join(header).exists() {
-            stamps.push((*header).to_owned());
-        }
-    }
-    Ok(stamps.join(" "))
-}
-
 /// What a directory is built with.
 #[derive(Debug)]
 pub struct Recipe<'a> {
@@ -268,15 +261,19 @@ pub struct Recipe<'a> {
 pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Trouble> {
     let Recipe { pristine, dir, abi, .. } = recipe;
     let what = format!("{dir} {}", abi.flag());
-    let key = KeyBuilder::new("kselftest")
-        .input("source", pristine.id.as_str())
-        .input("folder", dir.as_str())
-        .input("abi", abi.name())
-        .input("compiler", &shop.compiler)
-        .input("libraries", shop.libraries(*abi))
-        .input("host's libraries", recipe.libraries)
-        .input("sanitizers", if recipe.sanitizers { "yes" } else { "no" })
-        .finish();
+    let asked = || {
+        KeyBuilder::new("kselftest")
+            .input("source", pristine.id.as_str())
+            .input("folder", dir.as_str())
+            .input("abi", abi.name())
+            .input("compiler", &shop.compiler)
+            .input("libraries", shop.libraries(*abi))
+            .input("host's libraries", recipe.libraries)
+            .input("sanitizers", if recipe.sanitizers { "yes" } else { "no" })
+    };
+    // What it took from the host is known once it was built.
+    let name = Hash::of(format!("kselftest-taken:{}", asked().finish().as_str()).as_bytes());
+    let key = |taken: &Taken| asked().input("taken from the host", taken.stamps()).finish();
     let built = |key: Key, path: PathBuf| -> Result<Built, Trouble> {
         let facts = fs::read(path.join("facts"))?;
         let Facts { programs, helpers, without_sanitizers } =
@@ -284,7 +281,10 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
         let (archive, log) = (path.join("archive"), path.join("make.log"));
         Ok(Built { key, programs, helpers, without_sanitizers, archive, log })
     };
-    if let Some(entry) = shop.store.find(shop.ctx, "kselftest", &key)? {
+    let known = shop.store.fact(&name).and_then(|text| serde_json::from_str::<Taken>(&text).ok());
+    if let Some(key) = known.as_ref().map(key)
+        && let Some(entry) = shop.store.find(shop.ctx, "kselftest", &key)?
+    {
         cached(&shop.ctx.events, Stage::Selftest, &what);
         return built(key, entry.path);
     }
@@ -292,7 +292,10 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
     let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
     let made = make_programs(shop, recipe).await;
     timer.end(made.is_ok());
-    let entry = shop.store.publish("kselftest", &key, made?)?;
+    let (made, taken) = made?;
+    shop.store.remember(&name, &serde_json::to_string(&taken).map_err(io::Error::from)?)?;
+    let key = key(&taken);
+    let entry = shop.store.publish("kselftest", &key, made)?;
     built(key, entry.path)
 }
 
@@ -304,7 +307,10 @@ const HOST_TROUBLE: [&str; 4] = [
     "Resource temporarily unavailable",
 ];
 
-async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempfile::TempDir, Trouble> {
+async fn make_programs(
+    shop: &Workshop<'_>,
+    recipe: &Recipe<'_>,
+) -> Result<(tempfile::TempDir, Taken), Trouble> {
     let Recipe { pristine, headers, dir, abi, .. } = *recipe;
     let mirror = mirror(shop, pristine, dir)?;
     let output = mirror.path().join("output");
@@ -316,6 +322,8 @@ async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempf
     let make = lib_mk(mirror.path(), dir, &output, &cc, Some(headers));
     // One program that does not compile is no reason to leave out the others.
     let mut command = make().args(["-k", "-i", "install"]).arg(format!("INSTALL_PATH={}", install.display()));
+    let depfile = mirror.path().join("depfile");
+    command = command.env(DEPFILE, &depfile);
     let sanitized = file(pristine, dir, "Makefile").is_some_and(|text| text.contains("-fsanitize="));
     if sanitized && !recipe.sanitizers {
         // lib.mk puts it behind the directory's own flags.
@@ -342,19 +350,20 @@ async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempf
         return Err(Cause::Harness { detail }.into());
     }
     let names = listed(shop, &make, dir).await?;
-    let failed = failures(&said);
+    let failed = Failures::read(&said);
     let mut programs = Vec::new();
     for name in &names {
-        programs.push(program(name, &install.join(name), abi, &failed, &said)?);
+        let why = || failed.why(&output, name, abi);
+        programs.push(program(name, &install.join(name), abi, why)?);
     }
-    bring_all(shop, &root, &install, abi, &mut programs).await?;
+    let mut taken = Taken::default();
+    taken.add(bring_all(shop, &root, &install, abi, &mut programs).await?);
     let is_helper = |name: &String| !names.contains(name) && !install.join(name).exists();
-    let is_target = |name: &String| !matches!(name.as_str(), "install" | "all" | "run_tests");
-    let helpers = failed
-        .iter()
-        .filter(|(name, _)| is_helper(name) && is_target(name) && !name.ends_with(".o"))
-        .map(|(name, said)| (name.clone(), first_error(said)))
-        .collect();
+    let helpers: Vec<_> = failed.helpers().filter(|(name, _)| is_helper(name)).collect();
+    taken.lacking = !helpers.is_empty() || programs.iter().any(|program| program.unbuilt.is_some());
+    let depfile = fs::read(&depfile).unwrap_or_default();
+    let ours = [mirror.path(), pristine.path.as_path(), headers];
+    taken.add_headers(&String::from_utf8_lossy(&depfile), &ours);
     // Scripts take the runner's helpers from where an installed kselftest has them.
     let shared = mirror.path().join(SELFTESTS).join("kselftest");
     let nodes = {
@@ -369,20 +378,14 @@ async fn make_programs(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<tempf
     fs::write(made.path().join("make.log"), said)?;
     let facts = Facts { programs, helpers, without_sanitizers: sanitized && !recipe.sanitizers };
     fs::write(made.path().join("facts"), serde_json::to_vec_pretty(&facts).map_err(io::Error::from)?)?;
-    Ok(made)
+    Ok((made, taken))
 }
 
 /// What became of a program that the directory lists.
-fn program(
-    name: &str,
-    path: &Path,
-    abi: Abi,
-    failed: &BTreeMap<String, String>,
-    said: &str,
-) -> Result<Program, Trouble> {
+fn program(name: &str, path: &Path, abi: Abi, why: impl FnOnce() -> Unbuilt) -> Result<Program, Trouble> {
     let mut program = Program { name: name.to_owned(), unbuilt: None, interpreter: None, executable: false };
     if !path.is_file() {
-        program.unbuilt = Some(reason(failed.get(name).map_or(said, String::as_str), abi));
+        program.unbuilt = Some(why());
         return Ok(program);
     }
     let bytes = fs::read(path)?;
@@ -403,7 +406,8 @@ async fn bring_all(
     install: &Path,
     abi: Abi,
     programs: &mut [Program],
-) -> Result<(), Trouble> {
+) -> Result<Vec<PathBuf>, Trouble> {
+    let mut brought = Vec::new();
     for (name, _) in nodes_of(install)? {
         let path = install.join(&name);
         if !path.is_file() || path.is_symlink() {
@@ -414,7 +418,7 @@ async fn bring_all(
         // What lies beside the program is found by its own search path.
         facts.needed.retain(|library| !install.join(library).exists());
         match libraries::bring(shop, root, facts, abi).await {
-            Ok(()) => {}
+            Ok(files) => brought.extend(files),
             Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
             Err(Trouble::Cause(cause)) => {
                 if let Some(program) = programs.iter_mut().find(|program| program.name == name) {
@@ -424,114 +428,5 @@ async fn bring_all(
             }
         }
     }
-    Ok(())
-}
-
-/// What was said before each target that failed, by the target's file name.
-///
-/// `make: [../lib.mk:222: /out/prog] Error 1 (ignored)` and `make: *** [...] Error 1` end what a
-/// compiler said; without `-j` nothing of another target stands between.
-fn failures(said: &str) -> BTreeMap<String, String> {
-    let mut failed = BTreeMap::new();
-    let mut chunk = String::new();
-    for line in said.lines() {
-        let Some(target) = failed_target(line) else {
-            chunk.push_str(line);
-            chunk.push('\n');
-            continue;
-        };
-        let text = if chunk.is_empty() { line.to_owned() } else { std::mem::take(&mut chunk) };
-        failed.entry(target.to_owned()).or_insert(text);
-    }
-    failed
-}
-
-fn failed_target(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("make")?;
-    let target = match rest.split_once("No rule to make target '") {
-        Some((_, rest)) => rest.split_once('\'')?.0,
-        None => {
-            let (place, status) = rest.split_once('[')?.1.rsplit_once("] Error ")?;
-            status.starts_with(|c: char| c.is_ascii_digit()).then_some(())?;
-            place.rsplit_once(": ")?.1
-        }
-    };
-    target.rsplit('/').next()
-}
-
-/// Why a program was not built, from what was said of it.
-fn reason(said: &str, abi: Abi) -> Unbuilt {
-    let library = |found: &dyn Fn(&str) -> Option<&'static crate::plan::kselftest::Library>| {
-        said.lines().find_map(found).map(|library| Unbuilt::Library {
-            library: format!("-l{}", library.link),
-            advice: library.advice(abi),
-        })
-    };
-    // The linker's words; a name that begins alike is another library.
-    let by_link = |line: &str| {
-        let name = line.split_once("cannot find -l")?.1;
-        let name = name.split([':', ' ']).next()?;
-        LIBRARIES.iter().find(|library| library.link == name)
-    };
-    let by_header = |line: &str| {
-        let line = line.split_once("fatal error: ")?.1;
-        let header = line.split_once(": No such file")?.0;
-        LIBRARIES.iter().find(|library| library.headers.contains(&header))
-    };
-    let sanitizer = |line: &&str| {
-        line.contains("cannot find")
-            && ["asan", "ubsan", "tsan", "lsan"].iter().any(|name| line.contains(name))
-    };
-    if let Some(unbuilt) = library(&by_header).or_else(|| library(&by_link))
-        && !broken("host-library")
-    {
-        return unbuilt;
-    }
-    match said.lines().find(sanitizer) {
-        Some(line) => Unbuilt::Sanitizer { detail: line.trim().to_owned() },
-        None => Unbuilt::Compile { first_error: first_error(said) },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_said_belongs_to_the_target_that_failed_after_it() {
-        let said = "a.c:3:1: error: one\nmake: [../lib.mk:222: /out/a] Error 1 (ignored)\n\
-                    b.c: In function 'f':\nb.c:9:2: error: two\nmake: *** [Makefile:7: /out/b] Error 1\n\
-                    make[1]: *** No rule to make target 'gone.h', needed by '/out/c'.  Stop.\n";
-        let failed = failures(said);
-        assert_eq!(first_error(&failed["a"]), "a.c:3:1: error: one");
-        assert_eq!(first_error(&failed["b"]), "b.c:9:2: error: two");
-        assert!(failed["gone.h"].contains("No rule"));
-        assert_eq!(failed.len(), 3);
-    }
-
-    #[test]
-    fn a_library_or_sanitizer_that_is_not_here_is_told_from_an_error_of_the_code() {
-        let library = |said: &str, abi| match reason(said, abi) {
-            Unbuilt::Library { library, advice } => (library, advice),
-            other => panic!("{other:?}"),
-        };
-        let (name, advice) =
-            library("t.c:4:10: fatal error: sys/capability.h: No such file or directory", Abi::M64);
-        assert_eq!((name.as_str(), advice.as_str()), ("-lcap", "install libcap-dev"));
-        let said = "/usr/bin/ld: skipping incompatible /usr/lib/libcap-ng.so when searching for -lcap-ng\n\
-                    /usr/bin/ld: cannot find -lcap-ng: No such file or directory\ncollect2: error: ld returned 1";
-        let (name, advice) = library(said, Abi::M32);
-        assert_eq!(name, "-lcap-ng");
-        assert!(advice.contains("libcap-ng-dev:i386"), "{advice}");
-        assert!(library("ld: cannot find -lpopt", Abi::Mx32).1.contains("no libpopt-dev for x32"));
-        let said = "/usr/bin/ld: cannot find libasan_preinit.o: No such file or directory";
-        assert!(matches!(reason(said, Abi::Mx32), Unbuilt::Sanitizer { .. }));
-        let said = "t.c:1: error: 'x' undeclared";
-        assert_eq!(reason(said, Abi::M64), Unbuilt::Compile { first_error: said.to_owned() });
-        // A header of the tree itself is no library of the host's.
-        assert!(matches!(
-            reason("t.c:2:10: fatal error: linux/xyz.h: No such file or directory", Abi::M64),
-            Unbuilt::Compile { .. }
-        ));
-    }
+    Ok(brought)
 }

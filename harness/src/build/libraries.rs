@@ -11,14 +11,22 @@ use crate::model::{Abi, Cause};
 use crate::process::Cmd;
 
 /// Puts the dynamic loader and every shared library, and theirs, where the loader looks for them.
-pub async fn bring(shop: &Workshop<'_>, root: &Path, facts: elf::ElfFacts, abi: Abi) -> Result<(), Trouble> {
+/// Returns which files of the host they are.
+pub async fn bring(
+    shop: &Workshop<'_>,
+    root: &Path,
+    facts: elf::ElfFacts,
+    abi: Abi,
+) -> Result<Vec<PathBuf>, Trouble> {
     let missing = |name: &str| {
         let detail = format!("its programs need {name}, which this host does not have for that ABI");
         Trouble::from(Cause::NoCompiler { abi, packages: abi.packages().join(" and "), detail })
     };
+    let mut brought = Vec::new();
     if let Some(loader) = &facts.interpreter {
         let bytes = std::fs::read(loader).map_err(|_| missing(loader))?;
         put(root, Path::new(loader), &bytes)?;
+        brought.push(PathBuf::from(loader));
     }
     let mut todo = facts.needed;
     let mut seen = BTreeSet::new();
@@ -37,8 +45,9 @@ pub async fn bring(shop: &Workshop<'_>, root: &Path, facts: elf::ElfFacts, abi: 
         let folder = fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?;
         put(root, &folder.join(&name), &bytes)?;
         todo.extend(library.needed);
+        brought.push(path);
     }
-    Ok(())
+    Ok(brought)
 }
 
 fn put(root: &Path, inside: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -58,7 +58,7 @@ pub async fn userland(shop: &Workshop<'_>) -> Result<Userland, Trouble> {
         let opened = elf::ElfFacts { abi, interpreter: None, needed: vec!["libgcc_s.so.1".to_owned()] };
         match libraries::bring(shop, scratch.path(), opened, abi).await {
             // An ABI that is not here runs no program.
-            Ok(()) | Err(Trouble::Cause(_)) => {}
+            Ok(_) | Err(Trouble::Cause(_)) => {}
             Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
         }
     }

@@ -134,6 +134,8 @@ pub enum Cause {
     NoSanitizer { abi: Abi, program: String, detail: String },
     #[error("{program} needs `{command}`, which the guest's userland does not have")]
     NoCommand { program: String, command: String },
+    #[error("{program} is not for {}: its Makefile does not list it with that flag", abi.flag())]
+    NotListed { abi: Abi, program: String },
     #[error("the run ended before this cell: {reason}")]
     NotRun { reason: String },
 
@@ -235,6 +237,7 @@ impl Cause {
             | NoLibrary { .. }
             | NoSanitizer { .. }
             | NoCommand { .. }
+            | NotListed { .. }
             | NotRun { .. } => Verdict::Miss,
             Source { .. }
             | PatchFailed { .. }

@@ -105,8 +105,11 @@ pub async fn list(
     for kernel in &plan.kernels {
         let pristine = source::pristine(&shop, kernel).await?;
         let mut dirs = Vec::new();
-        for dir in plan.dirs.iter().filter(|dir| directories::exists(&pristine, dir)) {
-            dirs.push((dir.clone(), directories::list(&shop, &pristine, dir).await?));
+        for dir in
+            plan.dirs.iter().filter(|dir| directories::exists(&pristine, dir) || !plan.of_sets.contains(dir))
+        {
+            let programs = programs(&shop, kernel, &pristine, plan, dir).await?;
+            dirs.push((dir.clone(), programs));
         }
         found.push((kernel.clone(), dirs));
     }
@@ -235,20 +238,14 @@ async fn prepare<'a>(
     let mut dirs = Vec::new();
     let mut parts = Vec::new();
     for dir in &plan.dirs {
-        let exists = directories::exists(&pristine, dir);
-        let detail = format!("{} has no tools/testing/selftests/{dir}", kernel.name);
-        if !exists && plan.of_sets.contains(dir) {
-            shared.record.borrow_mut().notes.push(detail);
+        if !directories::exists(&pristine, dir) && plan.of_sets.contains(dir) {
+            shared.record.borrow_mut().notes.push(absent(kernel, dir));
             continue;
         }
         let own = timeout(directories::file(&pristine, dir, "settings").as_deref());
         let deadline = deadline(own, plan.timeout);
         let deadline_ms = deadline.as_millis() as u64;
-        let listed = match exists {
-            true => directories::list(shop, &pristine, dir).await,
-            false => Err(Cause::Source { detail }.into()),
-        };
-        let (programs, failed) = match listed {
+        let (programs, failed) = match programs(shop, kernel, &pristine, plan, dir).await {
             Ok(programs) => (programs, None),
             Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
             Err(Trouble::Cause(cause)) => (vec![UNLISTED.to_owned()], Some(cause)),
@@ -277,6 +274,29 @@ async fn prepare<'a>(
     record.selected = shared.order.borrow().len();
     record.kernels.push(part);
     Ok(ready)
+}
+
+fn absent(kernel: &Kernel, dir: &RelPath) -> String {
+    format!("{} has no tools/testing/selftests/{dir}", kernel.name)
+}
+
+/// The programs of a directory; one that the user named has some.
+async fn programs(
+    shop: &Workshop<'_>,
+    kernel: &Kernel,
+    pristine: &Pristine,
+    plan: &KselftestPlan,
+    dir: &RelPath,
+) -> Result<Vec<String>, Trouble> {
+    if !directories::exists(pristine, dir) {
+        return Err(Cause::Source { detail: absent(kernel, dir) }.into());
+    }
+    let programs = directories::list(shop, pristine, dir, &plan.abis).await?;
+    if programs.is_empty() && !plan.of_sets.contains(dir) {
+        let detail = format!("the Makefile of {dir} lists no program: name one of the folders below it");
+        return Err(Cause::Source { detail }.into());
+    }
+    Ok(programs)
 }
 
 /// Where a kernel's tree lies, if it is the user's.
@@ -520,8 +540,7 @@ impl Conductor<'_> {
         for name in &listed.programs {
             let Some(id) = ready.id(&listed.dir, name, abi) else { continue };
             let Some(program) = built.programs.iter().find(|program| program.name == *name) else {
-                let detail = format!("its Makefile does not list {name} with {}", abi.flag());
-                self.shared.close_without_run(&id, &Cause::Source { detail });
+                self.shared.close_without_run(&id, &Cause::NotListed { abi, program: name.clone() });
                 continue;
             };
             if let Some(cause) = cannot_run(program, abi, &built.log, made.commands) {
