@@ -12,7 +12,8 @@ use fs_err as fs;
 use super::initramfs::{Node, archive, nodes_of};
 use super::{Trouble, Workshop, elf, libraries};
 use crate::model::{Abi, Cause};
-use crate::process::Cmd;
+use crate::plan::files::Project;
+use crate::process::{Cmd, ProcessError};
 use crate::store::{Key, KeyBuilder};
 
 /// A userland, as an archive.
@@ -26,8 +27,23 @@ pub struct Userland {
     pub commands: BTreeSet<String>,
 }
 
-/// Where the search path of a kselftest leads.
-pub const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
+/// What a kselftest finds in its environment. `$LIB` is the loader's: each ABI's programs get a library
+/// of theirs. It does what the kselftest runner asks of stdbuf, so that what a program has said is not
+/// said again by a child that it forks.
+pub const ENVIRONMENT: [(&str, &str); 3] =
+    [("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", "dumb"), ("LD_PRELOAD", "/lines/$LIB/lines.so")];
+
+/// What `$LIB` is in the loaders of Debian and of others.
+fn lib(abi: Abi) -> &'static [&'static str] {
+    match abi {
+        Abi::M64 => &["lib/x86_64-linux-gnu", "lib64"],
+        Abi::M32 => &["lib32", "lib/i386-linux-gnu"],
+        Abi::Mx32 => &["libx32", "lib/x86_64-linux-gnux32"],
+    }
+}
+
+/// What tput says of a terminal that can do nothing, as $TERM has it.
+const TPUT: &str = "#!/bin/sh\nexit 1\n";
 
 /// Files that programs look for: users by their names, and the mounts where mount(8) has them.
 const FILES: [(&str, &str); 4] = [
@@ -40,7 +56,7 @@ const FILES: [(&str, &str); 4] = [
 const FOLDERS: [&str; 5] = ["home", "mnt", "opt", "usr/lib", "var/tmp"];
 
 /// Packs the userland of this host, or finds it.
-pub async fn userland(shop: &Workshop<'_>) -> Result<Userland, Trouble> {
+pub async fn userland(shop: &Workshop<'_>, project: &Project) -> Result<Userland, Trouble> {
     let busybox = program(shop, "busybox")?;
     let bash = program(shop, "bash")?;
     let (busybox_bytes, bash_bytes) = (fs::read(&busybox)?, fs::read(&bash)?);
@@ -63,6 +79,25 @@ pub async fn userland(shop: &Workshop<'_>) -> Result<Userland, Trouble> {
         }
     }
     let mut nodes = nodes_of(scratch.path())?;
+    let source = project.root().join("guest/lines/lines.c");
+    for abi in Abi::ALL {
+        let library = scratch.path().join("lines.so");
+        let gcc = Cmd::new("gcc").args([abi.flag(), "-shared", "-fPIC", "-O2", "-Wl,--build-id=none", "-o"]);
+        match gcc.arg(&library).arg(&source).output(shop.ctx).await {
+            Ok(_) => {}
+            Err(error @ ProcessError::Interrupted { .. }) => return Err(error.into()),
+            Err(error) if abi == Abi::M64 => return Err(error.into()),
+            // The same.
+            Err(_) => continue,
+        }
+        let bytes = fs::read(&library)?;
+        elf::prove(&bytes, abi).map_err(|found| wrong("lines.so", found))?;
+        for lib in lib(abi) {
+            let node = Node::File { mode: 0o755, bytes: bytes.clone() };
+            nodes.insert(format!("lines/{lib}/lines.so"), node);
+        }
+    }
+    nodes.insert("usr/bin/tput".to_owned(), Node::File { mode: 0o755, bytes: TPUT.as_bytes().to_vec() });
     for (name, text) in FILES {
         nodes.insert(name.to_owned(), Node::File { mode: 0o644, bytes: text.as_bytes().to_vec() });
     }
@@ -78,7 +113,7 @@ pub async fn userland(shop: &Workshop<'_>) -> Result<Userland, Trouble> {
     nodes.insert("bin/bash".to_owned(), Node::File { mode: 0o755, bytes: bash_bytes });
     // Scripts ask for it by either path.
     nodes.insert("usr/bin/bash".to_owned(), Node::Link { to: "/bin/bash".to_owned() });
-    commands.insert("bash".to_owned());
+    commands.extend(["bash", "tput"].map(str::to_owned));
     let bytes = archive(nodes)?;
     let key = KeyBuilder::new("userland").input("archive", &bytes).finish();
     if let Some(entry) = shop.store.find(shop.ctx, "userland", &key)? {

@@ -1,6 +1,6 @@
 //! Where the ABIs disagree. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::contract;
 use crate::broken::broken;
@@ -18,36 +18,42 @@ pub struct Divergence {
 /// Compares the cases of one kernel and leg across the ABIs that ran. A case agrees when each ABI
 /// has it with the same verdict; what it prints beside that may name an address or a size.
 ///
+/// A name that comes again is another case each time. One that not every ABI has may have a number
+/// of its process in it: at the same place in all reports, names that differ in their numbers alone
+/// are one case, shown by the first ABI's.
+///
 /// A contract's case agrees when what the call returned is the same. An ABI that cannot express it
-/// has no part in it; that one did not vanish was seen when the cell was judged.
+/// has no part in it; that none vanished was seen when the cell was judged.
 pub fn divergences(cells: &BTreeMap<Abi, &[CaseResult]>) -> Vec<Divergence> {
-    let mut names: Vec<&str> = Vec::new();
-    for cases in cells.values() {
+    let mut rows: Vec<(String, BTreeMap<Abi, &CaseResult>)> = Vec::new();
+    let mut places: HashMap<(&str, usize), usize> = HashMap::new();
+    for (&abi, cases) in cells {
+        let mut times: HashMap<&str, usize> = HashMap::new();
         for case in *cases {
-            if !names.contains(&case.name.as_str()) {
-                names.push(&case.name);
-            }
+            let nth = times.entry(&case.name).or_default();
+            *nth += 1;
+            let row = *places.entry((&case.name, *nth)).or_insert_with(|| {
+                rows.push((case.name.clone(), BTreeMap::new()));
+                rows.len() - 1
+            });
+            rows[row].1.insert(abi, case);
         }
     }
+    join_numbered(&mut rows, cells);
     let mut found = Vec::new();
-    for name in names {
-        let mut said = BTreeMap::new();
-        let of_contract = contract::is_case(name);
-        for (&abi, cases) in cells {
-            let case = cases.iter().find(|case| case.name == name);
-            if of_contract && case.is_none() {
-                continue;
-            }
-            said.insert(abi, case.map(|case| (case.verdict, case.message.clone())));
-        }
-        let value = |message: &Option<String>| match of_contract {
-            true => contract::returned(message.as_deref()).map(str::to_owned),
-            false => None,
+    for (case, row) in rows {
+        let of_contract = contract::is_case(&case);
+        let asked = || cells.keys().filter(|abi| !of_contract || row.contains_key(abi));
+        let said = |abi: &Abi| {
+            let case = row.get(abi)?;
+            let returned = contract::returned(case.message.as_deref()).filter(|_| of_contract);
+            Some((case.verdict, returned))
         };
-        let mut all = said.values().map(|said| said.as_ref().map(|(verdict, text)| (verdict, value(text))));
+        let mut all = asked().map(said);
         let first = all.next().flatten();
         if all.any(|one| one != first) {
-            found.push(Divergence { case: name.to_owned(), said });
+            let said = |abi: &Abi| row.get(abi).map(|case| (case.verdict, case.message.clone()));
+            found.push(Divergence { case, said: asked().map(|abi| (*abi, said(abi))).collect() });
         }
     }
     found
@@ -65,6 +71,46 @@ pub fn in_value(cells: &BTreeMap<Abi, &[CaseResult]>) -> Option<Cause> {
     });
     let first = format!("{}: {}", first.case, said.collect::<Vec<_>>().join(", "));
     Some(Cause::AbisDiffer { cases: found.len() as u64, first })
+}
+
+/// Makes one of the rows that stand at the same place in every report and differ in numbers alone.
+fn join_numbered(rows: &mut Vec<(String, BTreeMap<Abi, &CaseResult>)>, cells: &BTreeMap<Abi, &[CaseResult]>) {
+    let place = |abi: &Abi, case: &CaseResult| cells[abi].iter().position(|other| std::ptr::eq(other, case));
+    let is_numbered = |name: &str, row: &BTreeMap<Abi, &CaseResult>| {
+        row.len() < cells.len() && !contract::is_case(name)
+    };
+    let mut first: HashMap<(Option<usize>, String), usize> = HashMap::new();
+    let mut kept: Vec<(String, BTreeMap<Abi, &CaseResult>)> = Vec::new();
+    for (name, row) in rows.drain(..) {
+        // Who is not in every report may have its like in the others; a contract's case knows its name.
+        let mut places =
+            row.iter().map(|(abi, case)| place(abi, case)).take_while(|_| is_numbered(&name, &row));
+        if let Some(at) = places.next()
+            && places.all(|other| other == at)
+        {
+            let key = (at, without_numbers(&name));
+            let known = first.get(&key).map(|&known| &mut kept[known].1);
+            if let Some(like) = known.filter(|like| row.keys().all(|abi| !like.contains_key(abi))) {
+                like.extend(row);
+                continue;
+            }
+            first.insert(key, kept.len());
+        }
+        kept.push((name, row));
+    }
+    *rows = kept;
+}
+
+fn without_numbers(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        match c.is_ascii_digit() {
+            true if out.ends_with('#') => {}
+            true => out.push('#'),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -102,5 +148,36 @@ mod tests {
         let Some(Cause::AbisDiffer { cases: 1, first }) = in_value(&cells) else { panic!("{:?}", in_value(&cells)) };
         assert_eq!(first, "contract/b: m64 returned -22 (EINVAL), m32 returned -14 (EFAULT)");
         assert_eq!(in_value(&BTreeMap::from([(Abi::M64, &m64[..])])), None);
+    }
+
+    #[test]
+    fn a_number_that_differs_at_the_same_place_is_no_divergence() {
+        let m64 = [case("open /proc/117/exe", Verdict::Pass), case("b", Verdict::Pass)];
+        let m32 = [case("open /proc/9/exe", Verdict::Pass), case("b", Verdict::Pass)];
+        let compare = |m64: &[CaseResult], m32: &[CaseResult]| {
+            divergences(&BTreeMap::from([(Abi::M64, m64), (Abi::M32, m32)]))
+        };
+        assert_eq!(compare(&m64, &m32), []);
+        let worse = [case("open /proc/9/exe", Verdict::Fail), case("b", Verdict::Pass)];
+        let found = compare(&m64, &worse);
+        assert_eq!((found.len(), found[0].case.as_str()), (1, "open /proc/117/exe"));
+        assert_eq!(found[0].said[&Abi::M32].as_ref().unwrap().0, Verdict::Fail);
+        // Whoever has the same number by chance.
+        let three = BTreeMap::from([(Abi::M64, &m64[..]), (Abi::M32, &m32[..]), (Abi::Mx32, &m64[..])]);
+        assert_eq!(divergences(&three), []);
+        // Elsewhere it is another case, and so is one that both have.
+        let moved = [case("b", Verdict::Pass), case("open /proc/9/exe", Verdict::Pass)];
+        assert_eq!(compare(&m64, &moved).len(), 2);
+        let (five, six) =
+            ([case("test 5", Verdict::Pass)], [case("test 5", Verdict::Pass), case("test 6", Verdict::Fail)]);
+        assert_eq!(compare(&five, &six)[0].case, "test 6");
+    }
+
+    #[test]
+    fn a_name_that_comes_again_is_another_case() {
+        let good = [case("a", Verdict::Pass), case("a", Verdict::Pass)];
+        let bad = [case("a", Verdict::Pass), case("a", Verdict::Fail)];
+        let found = divergences(&BTreeMap::from([(Abi::M64, &good[..]), (Abi::M32, &bad[..])]));
+        assert_eq!(found.len(), 1);
     }
 }

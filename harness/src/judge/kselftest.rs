@@ -4,7 +4,7 @@
 //! it, and the kernel has to come out clean. There is no proof of entry: a program of kselftest is
 //! not about one call, and nobody has said which ones it makes.
 
-use super::ktap::{self, Status};
+use super::ktap::{self, ProblemKind, Status};
 use super::verdict::{self, ExpectedRun, Role};
 use super::watch::{Evidence, RunEvidence};
 use crate::model::{Abi, CaseResult, Cause, Judged, Outcome, Verdict};
@@ -39,17 +39,40 @@ pub struct Said {
 }
 
 /// What the program said of itself, without a judgement.
-pub fn said(seen: &Evidence) -> Said {
+pub fn said(expected: &Expected, seen: &Evidence) -> Said {
     let run = seen.runs.first();
     let outcome = run.and_then(|run| run.end.as_ref()).map(|end| verdict::in_words(end.outcome));
-    let report = run.map(|run| ktap::parse(&run.stdout, ktap::Limits::default()));
-    Said { outcome, reported: report.is_some_and(|report| is_report(&report)) }
+    Said { outcome, reported: run.is_some_and(|run| Heard::new(expected, run).reported) }
 }
 
-/// A line that begins with `ok` is only words until a version line, a plan or a bail-out makes it a
-/// report.
-fn is_report(report: &ktap::Report) -> bool {
-    report.version.is_some() || report.plan.is_some() || report.bail.is_some()
+/// What a program reported.
+struct Heard {
+    report: ktap::Report,
+    /// A line that begins with `ok` is only words until a version line, a plan or a bail-out makes it a
+    /// report.
+    reported: bool,
+    /// This is all that it had to say.
+    complete: bool,
+}
+
+impl Heard {
+    /// A script may run several programs, of which each reports. Each report has to be right by itself,
+    /// its plan included; who is one program has one.
+    fn new(expected: &Expected, run: &RunEvidence) -> Heard {
+        let report = ktap::parse(&run.stdout, ktap::Limits::default());
+        let again = |problem: &ktap::Problem| {
+            matches!(problem.kind, ProblemKind::PlanTwice | ProblemKind::VersionTwice)
+        };
+        if !expected.script || !report.problems.iter().any(again) {
+            let reported = report.version.is_some() || report.plan.is_some() || report.bail.is_some();
+            let complete = report.is_complete();
+            return Heard { report, reported, complete };
+        }
+        let report = ktap::read_log(&run.stdout, ktap::Limits::LOG).into_report();
+        let sound = !report.problems.iter().any(ktap::Problem::is_fatal);
+        let complete = sound && !report.cases.is_empty() && report.bail.is_none();
+        Heard { report, reported: true, complete }
+    }
 }
 
 /// Weighs the evidence of a cell with one program.
@@ -68,11 +91,11 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
     let ended = causes.len();
     for evidence in &seen.runs {
         verdict::outcome(expected.abi, &run, evidence, seen, &mut causes);
-        let report = ktap::parse(&evidence.stdout, ktap::Limits::default());
-        if is_report(&report) {
-            cases = verdict::case_results(&report, None);
+        let heard = Heard::new(expected, evidence);
+        if heard.reported {
+            cases = verdict::case_results(&heard.report, None);
         }
-        weigh(expected, evidence, &report, &mut causes);
+        weigh(expected, evidence, &heard, &mut causes);
     }
     let own = &causes[ended..];
     // It looked for itself, and skipped.
@@ -89,15 +112,15 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
 }
 
 /// The exit status and the report, which have to agree.
-fn weigh(expected: &Expected, run: &RunEvidence, report: &ktap::Report, causes: &mut Vec<Cause>) {
+fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec<Cause>) {
+    let Heard { report, reported, complete } = heard;
     let program = expected.program.clone();
     let Some(Outcome::Exit { code }) = run.end.as_ref().map(|end| end.outcome) else { return };
     let leaves: Vec<_> = report.leaves().collect();
     let of = |status: Status| leaves.iter().filter(move |leaf| leaf.case.status == status).count();
     let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
-    let reported = is_report(report);
     if let Some(first) = bad.first()
-        && (reported || code == KSFT_PASS)
+        && (*reported || code == KSFT_PASS)
     {
         let said = first.case.message.as_deref().map(|m| format!(" ({})", verdict::one_line(m)));
         let first = format!("{}{}", first.name, said.unwrap_or_default());
@@ -117,17 +140,17 @@ fn weigh(expected: &Expected, run: &RunEvidence, report: &ktap::Report, causes: 
         KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
         _ => false,
     };
-    if !agrees && (bad.is_empty() || !reported) {
+    if !agrees && (bad.is_empty() || !*reported) {
         let (program, code) = (program.clone(), i32::from(code));
-        causes.push(match reported {
+        causes.push(match *reported {
             true => Cause::ExitStatus { program, code },
             false => Cause::ExitFailed { program, code, said: last_words(run) },
         });
     }
-    if !reported {
+    if !*reported {
         return;
     }
-    if !report.is_complete() {
+    if !complete {
         causes.push(Cause::PlanMismatch { program, detail: verdict::incomplete(report, run) });
     } else if let Some(reason) = &report.skip_all {
         causes.push(Cause::Skipped { reason: verdict::one_line(reason) });

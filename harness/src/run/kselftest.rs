@@ -411,10 +411,13 @@ impl Conductor<'_> {
                 self.shared.close_all(|id| id.kernel == ready.kernel.name && id.dir == *dir, cause);
             }
         }
+        if ready.dirs.iter().all(|dir| dir.failed.is_some() || dir.programs.is_empty()) {
+            return Ok(());
+        }
         let mut bench = Bench::new(self.shop, ready.kernel, ready.pristine.clone());
         let built = self.built_kernel(&mut bench, ready).await?;
         let headers = directories::headers(&mut bench).await?;
-        let userland = userland::userland(self.shop).await?;
+        let userland = userland::userland(self.shop, self.means.project).await?;
         let agent = selftest::agent(self.shop, self.means.project).await?;
         let kernel = self.machines.keep(&built.vmlinux, &format!("{}.vmlinux", ready.kernel.name))?;
         self.machines.keep(&built.symbols, &format!("{}.{SYMBOLS}", ready.kernel.name))?;
@@ -611,7 +614,7 @@ fn planned(program: &Program, listed: &Listed) -> PlannedRun {
         Some(interpreter) if !program.executable => vec![format!("/bin/{interpreter}"), path],
         _ => vec![path],
     };
-    let env = vec![("PATH".to_owned(), userland::PATH.to_owned())];
+    let env = userland::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     PlannedRun { mode: Mode::Plain, deadline: listed.deadline, dir: Some(dir), args, env, doors: Vec::new() }
 }
 
@@ -669,7 +672,7 @@ impl Job {
 
     fn record(&self, seen: &Evidence, folder: &Path) -> ProgramRecord {
         let mut cell = ProgramRecord::new(&self.id, judge::judge(&self.order.expected, seen));
-        let said = judge::said(seen);
+        let said = judge::said(&self.order.expected, seen);
         (cell.outcome, cell.reported) = (said.outcome, said.reported);
         cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
         cell.durations = Durations::of(seen);

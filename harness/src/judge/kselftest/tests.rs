@@ -114,8 +114,8 @@ fn words_that_begin_with_ok_are_no_report_and_a_failure_among_them_is_one() {
     assert_eq!(exited("ok so far\n", 0).verdict, Verdict::Pass);
     let judged = exited("ok 1 a\nnot ok 2 b\n", 0);
     assert_eq!(judged.cause.map(|cause| cause.kind()).as_deref(), Some("case-failed"));
-    assert!(!said(&seen("ok so far\n", "", Outcome::Exit { code: 0 })).reported);
-    let of_report = said(&seen(REPORT, "", Outcome::Exit { code: 0 }));
+    assert!(!said(&expected(), &seen("ok so far\n", "", Outcome::Exit { code: 0 })).reported);
+    let of_report = said(&expected(), &seen(REPORT, "", Outcome::Exit { code: 0 }));
     assert_eq!((of_report.reported, of_report.outcome.as_deref()), (true, Some("exited with status 0")));
 }
 
@@ -196,4 +196,25 @@ fn a_failure_beside_a_helper_that_was_not_built_proves_nothing() {
     let skips = "TAP version 13\n1..2\nok 1 a\nok 2 b # SKIP no c\n";
     assert_eq!(judge(&lame, &seen(skips, "", Outcome::Exit { code: 0 })).verdict, Verdict::Skip);
     assert_eq!(judge(&lame, &seen(REPORT, "", Outcome::Exit { code: 0 })).verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_script_may_run_several_programs_that_report_and_each_has_to_be_right() {
+    let script = Expected { script: true, ..expected() };
+    let judged = |stdout: &str| judge(&script, &seen(stdout, "", Outcome::Exit { code: 0 }));
+    let two = format!(
+        "first:\n{REPORT}\nsecond:\n{REPORT}# Totals: pass:2 fail:0 xfail:0 xpass:0 skip:0 error:0\n"
+    );
+    let good = judged(&two);
+    assert_eq!((good.verdict, good.cases.len()), (Verdict::Pass, 4), "{:?}", good.cause);
+    let failed = judged(&format!("{REPORT}TAP version 13\n1..1\nnot ok 1 c\n"));
+    assert_eq!(failed.cause.unwrap().kind(), "case-failed");
+    for cut in ["TAP version 13\n1..2\nok 1 a\n", "TAP version 13\nok 1 a\n"] {
+        for whole in [format!("{REPORT}{cut}"), format!("{cut}{REPORT}")] {
+            let judged = judged(&whole);
+            assert_eq!(judged.verdict, Verdict::Error, "{whole}: {:?}", judged.cause);
+        }
+    }
+    // One program has one report.
+    assert_eq!(exited(&two, 0).verdict, Verdict::Error);
 }

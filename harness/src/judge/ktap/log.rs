@@ -81,6 +81,11 @@ impl Log {
         &self.report.cases
     }
 
+    /// All reports in one, which has no plan.
+    pub(in crate::judge) fn into_report(self) -> Report {
+        self.report
+    }
+
     /// The cases that carry a result of their own: see [`Report::leaves`].
     pub fn leaves(&self) -> IntoIter<Leaf<'_>> {
         self.report.leaves()
