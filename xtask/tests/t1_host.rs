@@ -38,6 +38,7 @@ fn main() {
         ("one kernel serves all series that stand on one another", stacked),
         ("a mutant is caught by what it names, and one that is not makes the run fail", mutants),
         ("a user's own tree is built as it is, and nothing of it changes", users_tree),
+        ("a kselftest of a user's own tree is built as it was edited", users_selftest),
     ]);
 }
 
@@ -593,6 +594,63 @@ fn users_tree() {
     assert_eq!((mailed.code, legs(&mailed).len()), (Some(0), 9), "{mailed}");
     // Without it there is no such call.
     assert_says(&run("without", &[]), 2, &["have no xyzzy", tree.to_str().unwrap()]);
+}
+
+/// The guest that is played says yes to programs of the kernel's own variant alone.
+fn users_selftest() {
+    const MAKEFILE: &str = "progs := t $(if $(findstring -m32,$(CC)),only32)\nall:\n\
+        \tset -e; for p in $(progs); do $(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/$$p t.c; done\n\
+        install: all\n\tfor p in $(progs); do cp $(OUTPUT)/$$p $(INSTALL_PATH); done\n\
+        emit_tests:\n\t@for p in $(progs); do echo \"$(COLLECTION):$$p\"; done\n";
+    const TEST: &str = "#include <stdio.h>\n#include \"variant.h\"\n#include \"../shared.h\"\n\
+        int main(void) { return puts(\"selftest variant=\" VARIANT EDITED \";\") < 0; }\n";
+    let world = World::new();
+    let tree = world.root().join("source/mini");
+    let selftests = tree.join("tools/testing/selftests");
+    let write = |path: &str, text: &str| {
+        let path = selftests.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let run = |dir: &str, out: &str| {
+        let mut args =
+            ["test-selftest", dir, "--format", "json", "-vv", "--accel", "tcg"].map(str::to_owned).to_vec();
+        let out = world.out(out).display().to_string();
+        args.extend(["--tree".to_owned(), tree.display().to_string(), "--out".to_owned(), out]);
+        let before = everything(&tree);
+        let run = world.run(&args);
+        assert_eq!(everything(&tree), before, "the user's tree was written to: {run}");
+        run
+    };
+    let verdicts = |run: &Run, program: &str| -> Vec<String> {
+        let cells = run.cells().into_iter().filter(|cell| cell["program"] == program);
+        cells.map(|cell| cell["verdict"].as_str().unwrap().to_owned()).collect()
+    };
+    write("kselftest/runner.sh", "");
+    write("mine/Makefile", MAKEFILE);
+    write("mine/t.c", TEST);
+    write("shared.h", "#define EDITED\n");
+    let first = run("mine", "first");
+    assert_eq!(verdicts(&first, "t"), ["pass"; 3], "{first}");
+    // One ABI's alone is missed for the others, and not left out.
+    assert_eq!(verdicts(&first, "only32"), ["miss", "pass", "miss"], "{first}");
+    assert!(first.stdout.contains("not-listed"), "{first}");
+    // The header beside it, and so the test, is another one by now.
+    write("shared.h", "#define EDITED \"edited\"\n");
+    let edited = run("mine", "edited");
+    assert_eq!(verdicts(&edited, "t"), ["fail"; 3], "{edited}");
+    assert!(edited.stdout.contains("baseedited"), "{edited}");
+    write("shared.h", "#define EDITED\n");
+    // A directory that is new since the tree was copied.
+    write("new/Makefile", MAKEFILE);
+    write("new/t.c", TEST);
+    let new = run("new", "new");
+    assert_eq!(verdicts(&new, "t"), ["pass"; 3], "{new}");
+    // What was named and has nothing to run is an error.
+    write("empty/Makefile", "emit_tests:\n\t@:\n");
+    let empty = run("empty", "empty");
+    assert_eq!(verdicts(&empty, "Makefile"), ["error"; 3], "{empty}");
+    assert!(empty.stdout.contains("lists no program"), "{empty}");
 }
 
 /// Name, mode, size, times and content of all that is in a folder.

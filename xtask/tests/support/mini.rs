@@ -228,6 +228,8 @@ impl World {
             write(&project.join(format!("guest/{program}/{program}.c")), &text);
         }
         write(&project.join("guest/include/nothing.h"), "");
+        write(&project.join("guest/lines/lines.c"), "int lines;\n");
+        write(&project.join("configs/kselftest.config"), "# Nothing.\n");
         let series = folder.join("xyzzy");
         write(
             &series.join("spec.yaml"),
