@@ -88,6 +88,8 @@ static void map_object(unsigned int number, const struct object *object)
 	} else {
 		page = map_below(object->place == PLACE_HIGH ? &high : &low, length);
 	}
+	if (object->place == PLACE_HIGH && !((uint64_t)(uintptr_t)page >> 32))
+		trouble("this program has no memory above 4 GiB");
 	map[number].page = page;
 	map[number].length = length;
 	map[number].bytes = bytes;

@@ -282,7 +282,7 @@ fn a_wrong_file_is_refused_by_its_line_and_nothing_is_run() {
         (case("run repeat 0"), 4, "bad number"),
         (case("run threads 65 1"), 4, "bad number"),
         (case("run cloexec maybe"), 4, "set or clear"),
-        (case("run interrupt me"), 4, "eintr or restart"),
+        (case("run interrupt me"), 4, "eintr, restart or always"),
         (case("run creds cap:64"), 4, "creds takes"),
         (case("run lowest"), 6, "needs `expect fd`"),
         (case("deadline 0"), 4, "a deadline"),
