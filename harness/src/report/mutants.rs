@@ -86,8 +86,8 @@ pub fn render(outcomes: &[Outcome], paint: Paint) -> String {
             false => paint.wrap(Verdict::Fail, "NO"),
         };
         let cells = outcome.cells.iter().map(|(as_named, said)| match as_named {
-            true => said.replace(": ", ":\n"),
-            false => paint.wrap(Verdict::Fail, "not as named:") + "\n" + &said.replace(": ", ":\n"),
+            true => said.replacen(": ", ":\n", 1),
+            false => paint.wrap(Verdict::Fail, "not as named:") + "\n" + &said.replacen(": ", ":\n", 1),
         });
         table.add_row([outcome.name.clone(), caught].into_iter().chain(cells));
     }
