@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
+#define DEBUGFS		"/sys/kernel/debug/"
 
 static int file;
 
@@ -55,6 +56,37 @@ static void warm_up(void)
 	call.test = test;
 }
 
+/*
+ * By default an allocation that may wait is spared, which is nearly each one of a system call, and so
+ * is a single page; and each failure is told on the console with a trace, which nobody asked for. A
+ * kind that this kernel does not have is no matter.
+ */
+static void spare_nothing(void)
+{
+	static const struct {
+		const char *path, *value;
+	} settings[] = {
+		{ DEBUGFS "failslab/ignore-gfp-wait", "N" },
+		{ DEBUGFS "failslab/verbose", "0" },
+		{ DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ DEBUGFS "fail_page_alloc/min-order", "0" },
+		{ DEBUGFS "fail_page_alloc/verbose", "0" },
+		{ DEBUGFS "fail_usercopy/verbose", "0" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		const char *value = settings[i].value;
+		int fd = open(settings[i].path, O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (write(fd, value, strlen(value)) != (ssize_t)strlen(value))
+			trouble("%s: %s", settings[i].path, strerror(errno));
+		close(fd);
+	}
+}
+
 void run_failnth(const struct run *run)
 {
 	uint32_t nth, injected = 0;
@@ -66,6 +98,7 @@ void run_failnth(const struct run *run)
 		skip("this kernel has no " FAIL_NTH);
 	if (file < 0)
 		trouble(FAIL_NTH ": %s", strerror(errno));
+	spare_nothing();
 	before = count_descriptors();
 	warm_up();
 	for (nth = 1; nth <= run->number[0]; nth++) {
