@@ -555,7 +555,9 @@ impl Conductor<'_> {
                 let (project, spec) = (self.means.project, &ready.plan.spec);
                 let probe = selftest::probe(self.shop, project, abi).await?;
                 let programs = match &spec.selftest {
-                    Some(folder) if !self.plan.contract_only => Some(selftest::build(bench, &ready.series, spec, folder, abi).await?),
+                    Some(folder) if !self.plan.contract_only => {
+                        Some(selftest::build(bench, &ready.series, spec, folder, abi).await?)
+                    }
                     _ => None,
                 };
                 let prober = match &ready.plan.contract {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::known;
 use super::ktap::{self, Leaf, Status};
-use super::verdict::{ExpectedRun, Expectation, case_results, incomplete, one_line};
+use super::verdict::{Expectation, ExpectedRun, case_results, incomplete, one_line};
 use super::watch::RunEvidence;
 use crate::broken::broken;
 use crate::model::{CaseResult, Cause, KnownIssue, Outcome};
@@ -116,5 +116,98 @@ pub(super) fn weigh(
     {
         let detail = format!("it exited with status {code}, which its cases do not say");
         causes.push(Cause::PlanMismatch { program, detail });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Abi, Leg, RunEnd};
+
+    const TWO: &str = "KTAP version 1\n1..2\n# returned 0\nok 1 good\n# returned -22 (EINVAL)\nok 2 flags\n";
+
+    fn weighed(leg: Leg, stdout: &str, code: u8) -> Vec<Cause> {
+        let case = |name: &str| PlannedCase { name: name.to_owned(), cite: "xyzzy(2)".to_owned() };
+        let run = ExpectedRun {
+            role: crate::judge::verdict::Role::Contract,
+            program: "contract".to_owned(),
+            deadline_ms: 1000,
+            cases: vec![case("good"), case("flags")],
+        };
+        let expected = Expectation {
+            leg,
+            abi: Abi::M32,
+            number: 463,
+            table: String::new(),
+            runs: vec![run.clone()],
+            known: Vec::new(),
+            not_applicable: Vec::new(),
+        };
+        let end = RunEnd {
+            run: 0,
+            outcome: Outcome::Exit { code },
+            tainted_before: 0,
+            tainted_after: 0,
+            wall_us: 1,
+            user_us: 1,
+            sys_us: 1,
+            maxrss_kb: 1,
+            stdout_bytes: stdout.len() as u64,
+            stderr_bytes: 0,
+            leaked: 0,
+            trace: None,
+        };
+        let seen = RunEvidence { started: true, stdout: stdout.into(), stderr: Vec::new(), end: Some(end) };
+        let mut causes = Vec::new();
+        weigh(&expected, &run, &seen, &mut Vec::new(), &mut causes);
+        causes
+    }
+
+    fn kinds(causes: &[Cause]) -> Vec<String> {
+        causes.iter().map(Cause::kind).collect()
+    }
+
+    #[test]
+    fn a_report_that_is_whole_gives_no_cause() {
+        assert_eq!(weighed(Leg::Patched, TWO, 0), []);
+        assert_eq!(weighed(Leg::ConfigOff, TWO, 0), []);
+    }
+
+    #[test]
+    fn each_case_that_was_planned_has_to_be_reported() {
+        let one = "KTAP version 1\n1..1\n# returned 0\nok 1 good\n";
+        let causes = weighed(Leg::Patched, one, 0);
+        assert_eq!(kinds(&causes), ["plan-mismatch"]);
+        assert!(causes[0].to_string().contains("there is none of \"flags\""), "{}", causes[0]);
+        assert_eq!(kinds(&weighed(Leg::Patched, &TWO.replace("flags", "flogs"), 0)), ["plan-mismatch"]);
+        assert_eq!(kinds(&weighed(Leg::Patched, "", 0)), ["plan-mismatch"]);
+        assert_eq!(kinds(&weighed(Leg::Patched, &TWO.replace("1..2", "1..3"), 0)), ["plan-mismatch"]);
+    }
+
+    #[test]
+    fn a_case_that_failed_is_told_with_what_it_is_taken_from() {
+        let bad = TWO.replace("# returned -22 (EINVAL)\nok 2", "# returned 0\n# expected EINVAL\nnot ok 2");
+        let causes = weighed(Leg::Patched, &bad, 1);
+        assert_eq!(
+            causes[0].to_string(),
+            "1 of 2 cases failed; first: flags (returned 0; expected EINVAL) [xyzzy(2)]"
+        );
+        assert_eq!(causes.len(), 1);
+        // Where the call must be absent, it is not.
+        assert_eq!(kinds(&weighed(Leg::ConfigOff, &bad, 1)), ["not-absent"]);
+        // The status has to agree, either way.
+        assert_eq!(kinds(&weighed(Leg::Patched, &bad, 0)), ["case-failed", "plan-mismatch"]);
+        assert_eq!(kinds(&weighed(Leg::Patched, TWO, 1)), ["plan-mismatch"]);
+    }
+
+    #[test]
+    fn a_wrong_contract_a_broken_case_and_a_skip_are_no_failures_of_the_kernel() {
+        let wrong =
+            "KTAP version 1\n1..2\n# returned -2 (ENOENT)\nnot ok 1 good\nBail out! the good call fails\n";
+        assert_eq!(kinds(&weighed(Leg::Patched, wrong, 1)), ["contract-wrong"]);
+        let broken = TWO.replace("ok 2 flags", "not ok 2 flags # ERROR no place for an object");
+        assert_eq!(kinds(&weighed(Leg::Patched, &broken, 1)), ["cases-broken"]);
+        let skipped = TWO.replace("ok 2 flags", "ok 2 flags # SKIP not here");
+        assert_eq!(kinds(&weighed(Leg::Patched, &skipped, 0)), ["cases-skipped"]);
     }
 }

@@ -76,9 +76,8 @@ pub fn in_value(cells: &BTreeMap<Abi, &[CaseResult]>) -> Option<Cause> {
 /// Makes one of the rows that stand at the same place in every report and differ in numbers alone.
 fn join_numbered(rows: &mut Vec<(String, BTreeMap<Abi, &CaseResult>)>, cells: &BTreeMap<Abi, &[CaseResult]>) {
     let place = |abi: &Abi, case: &CaseResult| cells[abi].iter().position(|other| std::ptr::eq(other, case));
-    let is_numbered = |name: &str, row: &BTreeMap<Abi, &CaseResult>| {
-        row.len() < cells.len() && !contract::is_case(name)
-    };
+    let is_numbered =
+        |name: &str, row: &BTreeMap<Abi, &CaseResult>| row.len() < cells.len() && !contract::is_case(name);
     let mut first: HashMap<(Option<usize>, String), usize> = HashMap::new();
     let mut kept: Vec<(String, BTreeMap<Abi, &CaseResult>)> = Vec::new();
     for (name, row) in rows.drain(..) {
@@ -145,7 +144,9 @@ mod tests {
         let cells = BTreeMap::from([(Abi::M64, &m64[..]), (Abi::M32, &m32[..])]);
         let found = divergences(&cells);
         assert_eq!(found.iter().map(|d| d.case.as_str()).collect::<Vec<_>>(), ["contract/b"]);
-        let Some(Cause::AbisDiffer { cases: 1, first }) = in_value(&cells) else { panic!("{:?}", in_value(&cells)) };
+        let Some(Cause::AbisDiffer { cases: 1, first }) = in_value(&cells) else {
+            panic!("{:?}", in_value(&cells))
+        };
         assert_eq!(first, "contract/b: m64 returned -22 (EINVAL), m32 returned -14 (EFAULT)");
         assert_eq!(in_value(&BTreeMap::from([(Abi::M64, &m64[..])])), None);
     }

@@ -184,7 +184,8 @@ fn matrix(run: &RunRecord, paint: Paint, out: &mut String) {
 fn contracts(run: &RunRecord, out: &mut String) {
     for (kernel, leg) in rows(run) {
         let of_row = cells(run, &kernel, leg);
-        let count = |cell: &CellRecord| cell.cases.iter().filter(|case| contract::is_case(&case.name)).count();
+        let count =
+            |cell: &CellRecord| cell.cases.iter().filter(|case| contract::is_case(&case.name)).count();
         if of_row.values().all(|cell| count(cell) == 0) {
             continue;
         }

@@ -244,8 +244,12 @@ pub fn agenda() -> (Plan, Expectation) {
         env: Vec::new(),
         doors: doors(mode),
     };
-    let expected =
-        |&(role, _): &(Role, Mode)| ExpectedRun { role, program: "xyzzy".to_owned(), deadline_ms: 5000 };
+    let expected = |&(role, _): &(Role, Mode)| ExpectedRun {
+        role,
+        program: "xyzzy".to_owned(),
+        deadline_ms: 5000,
+        cases: Vec::new(),
+    };
     let plan = Plan { runs: roles.iter().map(run).collect() };
     let expectation = Expectation {
         leg: Leg::Patched,
@@ -254,6 +258,7 @@ pub fn agenda() -> (Plan, Expectation) {
         table: "syscall_64.tbl".to_owned(),
         runs: roles.iter().map(expected).collect(),
         known: Vec::new(),
+        not_applicable: Vec::new(),
     };
     (plan, expectation)
 }

@@ -15,11 +15,16 @@ pub(super) struct CType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// As many bytes by every ABI; aligned to them, but for 64 bits on i386.
-    Fixed { bytes: u64, signed: bool },
+    Fixed {
+        bytes: u64,
+        signed: bool,
+    },
     /// `__aligned_u64`.
     Aligned64,
     /// As wide as a register of C's model: `long`, `size_t`.
-    Word { signed: bool },
+    Word {
+        signed: bool,
+    },
     Pointer,
 }
 
@@ -203,7 +208,8 @@ mod tests {
     #[test]
     fn declarations_are_those_of_c() {
         let read = |text| {
-            declaration(text).map(|d| (d.ctype.to_string(), d.name.to_owned(), d.count, d.value.map(str::to_owned)))
+            declaration(text)
+                .map(|d| (d.ctype.to_string(), d.name.to_owned(), d.count, d.value.map(str::to_owned)))
         };
         let some = |ctype: &str, name: &str, count, value: Option<&str>| {
             Ok((ctype.to_owned(), name.to_owned(), count, value.map(str::to_owned)))

@@ -16,12 +16,63 @@ use crate::model::{Abi, Door};
 
 /// The errors that a contract may name, as the prober knows them.
 const ERRNOS: [&str; 57] = [
-    "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF", "ECHILD", "EAGAIN",
-    "ENOMEM", "EACCES", "EFAULT", "ENOTBLK", "EBUSY", "EEXIST", "EXDEV", "ENODEV", "ENOTDIR", "EISDIR",
-    "EINVAL", "ENFILE", "EMFILE", "ENOTTY", "ETXTBSY", "EFBIG", "ENOSPC", "ESPIPE", "EROFS", "EMLINK",
-    "EPIPE", "EDOM", "ERANGE", "EDEADLK", "ENAMETOOLONG", "ENOLCK", "ENOSYS", "ENOTEMPTY", "ELOOP", "ENODATA",
-    "ETIME", "EOVERFLOW", "EBADFD", "EILSEQ", "EUSERS", "ENOTSOCK", "EMSGSIZE", "EPROTO", "EOPNOTSUPP",
-    "EADDRINUSE", "ENOBUFS", "ENOTCONN", "ETIMEDOUT", "EALREADY", "ESTALE", "ECANCELED",
+    "EPERM",
+    "ENOENT",
+    "ESRCH",
+    "EINTR",
+    "EIO",
+    "ENXIO",
+    "E2BIG",
+    "ENOEXEC",
+    "EBADF",
+    "ECHILD",
+    "EAGAIN",
+    "ENOMEM",
+    "EACCES",
+    "EFAULT",
+    "ENOTBLK",
+    "EBUSY",
+    "EEXIST",
+    "EXDEV",
+    "ENODEV",
+    "ENOTDIR",
+    "EISDIR",
+    "EINVAL",
+    "ENFILE",
+    "EMFILE",
+    "ENOTTY",
+    "ETXTBSY",
+    "EFBIG",
+    "ENOSPC",
+    "ESPIPE",
+    "EROFS",
+    "EMLINK",
+    "EPIPE",
+    "EDOM",
+    "ERANGE",
+    "EDEADLK",
+    "ENAMETOOLONG",
+    "ENOLCK",
+    "ENOSYS",
+    "ENOTEMPTY",
+    "ELOOP",
+    "ENODATA",
+    "ETIME",
+    "EOVERFLOW",
+    "EBADFD",
+    "EILSEQ",
+    "EUSERS",
+    "ENOTSOCK",
+    "EMSGSIZE",
+    "EPROTO",
+    "EOPNOTSUPP",
+    "EADDRINUSE",
+    "ENOBUFS",
+    "ENOTCONN",
+    "ETIMEDOUT",
+    "EALREADY",
+    "ESTALE",
+    "ECANCELED",
 ];
 
 /// What a call is to give.
@@ -58,11 +109,7 @@ struct Rules<'a> {
 }
 
 /// All cases of a contract by one ABI.
-pub(super) fn cases(
-    contract: &Contract,
-    abi: Abi,
-    numbers: &BTreeMap<Abi, u32>,
-) -> Result<Cases, Wrong> {
+pub(super) fn cases(contract: &Contract, abi: Abi, numbers: &BTreeMap<Abi, u32>) -> Result<Cases, Wrong> {
     let good = Scene::good(contract);
     let mut rules = Rules { contract, abi, numbers, good, out: Cases::default() };
     let as_is = rules.good.clone();
@@ -85,14 +132,21 @@ pub(super) fn cases(
     for case in &rules.out.cases {
         let plain = case.name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'#');
         if !plain || case.name.len() > 160 {
-            return Err(format!("the case {:?} cannot be called that: printable ASCII without `#`", case.name));
+            return Err(format!(
+                "the case {:?} cannot be called that: printable ASCII without `#`",
+                case.name
+            ));
         }
         if !names.insert(&case.name) {
             return Err(format!("two cases are called {:?}", case.name));
         }
     }
     if rules.out.cases.len() > limits::CONTRACT_CASES {
-        return Err(format!("{} cases follow from it; {} are the limit", rules.out.cases.len(), limits::CONTRACT_CASES));
+        return Err(format!(
+            "{} cases follow from it; {} are the limit",
+            rules.out.cases.len(),
+            limits::CONTRACT_CASES
+        ));
     }
     Ok(rules.out)
 }
@@ -123,7 +177,9 @@ impl Rules<'_> {
             match value {
                 _ if ERRNOS.contains(&word) => words.push(word.to_owned()),
                 Some(number) => words.push((number as i64).to_string()),
-                None => return Err(format!("`{word}` is neither `good`, a number, nor an error that is known")),
+                None => {
+                    return Err(format!("`{word}` is neither `good`, a number, nor an error that is known"));
+                }
             }
         }
         if words.is_empty() {
@@ -142,7 +198,9 @@ impl Rules<'_> {
 
     /// The good call with some changes.
     fn with(&self, changes: &BTreeMap<String, String>) -> Result<Scene, Wrong> {
-        changes.iter().try_fold(self.good.clone(), |scene, (place, value)| scene.set(place, self.value(value)?))
+        changes
+            .iter()
+            .try_fold(self.good.clone(), |scene, (place, value)| scene.set(place, self.value(value)?))
     }
 
     /// A case that is one call, by this ABI's own door and by the others that its programs can use.
@@ -221,13 +279,15 @@ impl Rules<'_> {
         let place = section.place.as_str();
         let (ctype, value) = self.good.at(place)?;
         let ctype = ctype.clone();
-        let old = value.as_number().ok_or_else(|| format!("`{place}` is to have a number in the good call"))?;
+        let old =
+            value.as_number().ok_or_else(|| format!("`{place}` is to have a number in the good call"))?;
         let good = self.good.clone();
         let mut known: Vec<(&str, u64)> = Vec::new();
         for name in &section.valid {
             known.push((name, self.bits(name)?));
         }
-        let ignored = section.ignored.iter().try_fold(0, |all, name| Ok::<_, Wrong>(all | self.bits(name)?))?;
+        let ignored =
+            section.ignored.iter().try_fold(0, |all, name| Ok::<_, Wrong>(all | self.bits(name)?))?;
         let valid = known.iter().fold(old | ignored, |all, (_, bits)| all | bits);
         let refuse = self.gives(&section.unknown)?;
         let width = |layout: Abi| 8 * ctype.bytes(layout);
@@ -317,7 +377,8 @@ impl Rules<'_> {
 
     /// What the other doors are for an ABI, where it has none or where they are its own.
     fn doors(&mut self) {
-        for (called, own) in [("int 0x80", Abi::M32), ("x32 number", Abi::Mx32), ("64-bit number", Abi::M64)] {
+        for (called, own) in [("int 0x80", Abi::M32), ("x32 number", Abi::Mx32), ("64-bit number", Abi::M64)]
+        {
             let reason = match self.abi {
                 abi if abi == own => "that is this ABI's own door",
                 Abi::M32 => "a 32-bit program has no `syscall` instruction that enters the 64-bit kernel",

@@ -90,7 +90,8 @@ impl Scene {
     /// Adds bits to the number that is there.
     pub(super) fn or(self, place: &str, bits: u64) -> Result<Scene, Wrong> {
         let number = self.at(place)?.1.as_number();
-        let number = number.ok_or_else(|| format!("`{place}` has no number to which a flag could be added"))?;
+        let number =
+            number.ok_or_else(|| format!("`{place}` has no number to which a flag could be added"))?;
         self.set(place, Value::number(number | bits))
     }
 
@@ -212,7 +213,8 @@ impl Scene {
         constants: &BTreeMap<String, Value>,
         abi: Abi,
     ) -> Result<String, Wrong> {
-        let (object, field) = place.split_once('.').map_or((place, None), |(object, field)| (object, Some(field)));
+        let (object, field) =
+            place.split_once('.').map_or((place, None), |(object, field)| (object, Some(field)));
         let id = self.objects.iter().position(|found| found.name == object).ok_or_else(|| nothing(place))?;
         let Some(field) = field else { return Ok(format!("after {id} 0 {}\n", hex(text.as_bytes()))) };
         let Body::Fields(fields) = &self.objects[id].body else { return Err(nothing(place)) };

@@ -342,10 +342,12 @@ pub(super) fn contract(file: File) -> std::result::Result<Contract, String> {
     let mut objects = Vec::new();
     for object in &promises.objects {
         let body = match object {
-            ObjectFile { fields: Some(fields), text: None, size: None, .. } => {
-                Body::Fields(fields.iter().map(|text| field(text, &constants)).collect::<std::result::Result<_, _>>()?)
+            ObjectFile { fields: Some(fields), text: None, size: None, .. } => Body::Fields(
+                fields.iter().map(|text| field(text, &constants)).collect::<std::result::Result<_, _>>()?,
+            ),
+            ObjectFile { fields: None, text: Some(text), size: None, .. } => {
+                Body::Bytes([text.as_bytes(), &[0]].concat())
             }
-            ObjectFile { fields: None, text: Some(text), size: None, .. } => Body::Bytes([text.as_bytes(), &[0]].concat()),
             ObjectFile { fields: None, text: None, size: Some(size), .. } => Body::Size(*size),
             _ => return Err(format!("the object {} has one of `fields`, `text` and `size`", object.name)),
         };

@@ -16,9 +16,8 @@ fn load_text(yaml: &str) -> Result<Contract, String> {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("spec.yaml");
     std::fs::write(&path, yaml).unwrap();
-    load(&path, &"frotz".parse().unwrap()).map_err(|error| {
-        error.to_string().replace(&format!("{}", path.display()), "spec.yaml")
-    })
+    load(&path, &"frotz".parse().unwrap())
+        .map_err(|error| error.to_string().replace(&format!("{}", path.display()), "spec.yaml"))
 }
 
 const SMALL: &str = "\
@@ -92,7 +91,8 @@ fn what_an_abi_cannot_express_is_said_with_the_reason() {
     let contract = load_text(SMALL).unwrap();
     for abi in Abi::ALL {
         let cases = contract.cases(abi, &numbers());
-        let says = |name: &str| cases.not_applicable.iter().find(|(n, _)| n == name).map(|(_, why)| why.as_str());
+        let says =
+            |name: &str| cases.not_applicable.iter().find(|(n, _)| n == name).map(|(_, why)| why.as_str());
         let dirty = "registers: garbage in the upper half of flags's";
         assert_eq!(says(dirty).is_some(), abi == Abi::M32, "{abi}");
         assert_eq!(says("crowd: each allocation and copy refused in turn"), Some("it is small"));
@@ -125,7 +125,11 @@ fn a_mistake_is_told_with_the_file() {
         ("it.d: \"6\"", "it.e: \"6\"", "by m64: there is no argument, object or field `it.e`"),
         ("valid: [A, B]", "valid: [A, C]", "by m64: `C` is neither a number nor one of `constants`"),
         ("  one_at", "  two_at", "spec.yaml:16:3: unknown field"),
-        ("- {name: text, text: hi}", "- {name: text, text: hi, size: 3}", "one of `fields`, `text` and `size`"),
+        (
+            "- {name: text, text: hi}",
+            "- {name: text, text: hi, size: 3}",
+            "one of `fields`, `text` and `size`",
+        ),
         ("is: \"7\"", "is: descriptor", "it returns a descriptor, and there is no section `descriptor`"),
     ] {
         let error = load_text(&SMALL.replacen(from, to, 1)).unwrap_err();

@@ -89,7 +89,8 @@ impl Value {
             }
             return Ok(Value::number(all));
         }
-        let terms = text.split('+').map(|word| term(word.trim(), constants)).collect::<Result<Vec<_>, _>>()?;
+        let terms =
+            text.split('+').map(|word| term(word.trim(), constants)).collect::<Result<Vec<_>, _>>()?;
         Ok(Value(terms.into_iter().flatten().collect()))
     }
 }
@@ -171,7 +172,8 @@ mod tests {
 
     #[test]
     fn what_a_contract_writes_is_read() {
-        let constants = BTreeMap::from([("A".to_owned(), Value::number(1)), ("B".to_owned(), Value::number(6))]);
+        let constants =
+            BTreeMap::from([("A".to_owned(), Value::number(1)), ("B".to_owned(), Value::number(6))]);
         let read = |text: &str| Value::parse(text, &constants);
         for (text, expected) in [
             ("12", "12"),

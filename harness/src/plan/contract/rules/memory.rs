@@ -68,7 +68,9 @@ impl Rules<'_> {
         self.call(&format!("struct {object}: a page, its last byte not zero"), cite, &tail, |_| {
             Ok(Ok(sized(PAGE)?.over(object, PAGE - 1, 1)?))
         })?;
-        self.call(&format!("struct {object}: larger than a page"), cite, &page, |_| Ok(Ok(sized(PAGE + 1)?)))?;
+        self.call(&format!("struct {object}: larger than a page"), cite, &page, |_| {
+            Ok(Ok(sized(PAGE + 1)?))
+        })?;
         self.call(&format!("struct {object}: size -1, which wraps"), cite, &page, |_| {
             Ok(Ok(good.clone().set(size, Value::number(u64::MAX))?))
         })?;

@@ -17,7 +17,9 @@ impl Rules<'_> {
         let cite = match (&promises.descriptor, is_descriptor) {
             (Some(result), true) => result.cite.as_str(),
             (None, false) => promises.returns.cite.as_str(),
-            (None, true) => return Err("it returns a descriptor, and there is no section `descriptor`".to_owned()),
+            (None, true) => {
+                return Err("it returns a descriptor, and there is no section `descriptor`".to_owned());
+            }
             (Some(_), false) => return Err("there is a section `descriptor`, and it returns none".to_owned()),
         };
         let times = if is_descriptor { limits::CONTRACT_REPEATS } else { limits::CONTRACT_REPEATS / 10 };
