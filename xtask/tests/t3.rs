@@ -51,6 +51,8 @@ fn main() {
         ("a missing i386 entry fails by that ABI alone", i386_entry_missing),
         ("the unpatched leg gives enosys by every door", unpatched),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
+        ("a body that looks at one bit too few fails by its contract", against_the_contract),
+        ("the examples of the rule book are green on one kernel, contracts and all", examples),
     ]);
 }
 
@@ -93,9 +95,16 @@ fn warm() {
         let worked = run.stderr.lines().find(|line| line.starts_with(stage) && !line.ends_with("cached"));
         assert_eq!(worked, None, "{run}");
     }
-    for word in
-        ["linux-6.12", "linux-6.1", "-m64", "-m32", "-mx32", "config-off", "pass 19/19", "proof of entry"]
-    {
+    for word in [
+        "linux-6.12",
+        "linux-6.1",
+        "-m64",
+        "-m32",
+        "-mx32",
+        "config-off",
+        "cases of the contract",
+        "proof of entry",
+    ] {
         assert!(run.stdout.contains(word), "{word}: {run}");
     }
     assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe: {run}");
@@ -106,8 +115,9 @@ fn warm() {
 #[track_caller]
 fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) -> Run {
     let patch = format!("{}/kernels/{KERNEL}/mutants/{mutant}.patch", support::checkout());
-    let mut args =
-        vec!["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--extra-patch", &patch];
+    // What the selftest has to find, it has to find alone.
+    let mut args = vec!["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--contract=no"];
+    args.extend(["--extra-patch", &patch]);
     args.extend(["--format", "json"]);
     if N == 1 {
         args.extend(["--abi", "m64"]);
@@ -210,7 +220,8 @@ fn known_until_its_day() {
     let (_scratch, project) = project_copy();
     let known = project.join("kernels/linux-6.12/known-issues.yaml");
     let patch = format!("{}/kernels/{KERNEL}/mutants/warns.patch", support::checkout());
-    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--abi", "m64", "--format", "json"];
+    let args =
+        ["test-syscall", "xyzzy", "--leg", "patched", "--abi", "m64", "--contract=no", "--format", "json"];
     let args = [&args[..], &["--extra-patch", &patch, "--project", project.to_str().unwrap()]].concat();
     let warning = |day: &str| {
         format!("- splat: WARNING at kernel/xyzzy.c*\n  reason: r\n  link: l\n  expires: {day}\n")
@@ -393,12 +404,54 @@ fn unpatched() {
     }
 }
 
+/// Found by the cases that follow from the contract, and told with what the rule is taken from.
+fn against_the_contract() {
+    let patch = format!("{}/kernels/{KERNEL}/mutants/flags-unchecked.patch", support::checkout());
+    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--contract=only", "--format", "json"];
+    let run = xtask(&[&args[..], &["--extra-patch", &patch]].concat());
+    assert_eq!(run.code, Some(1), "{run}");
+    for cell in run.cells() {
+        assert_eq!(cell["cause"]["kind"], "case-failed", "{cell:#}");
+        let text = cell["cause"]["text"].as_str().unwrap();
+        assert!(text.contains("flags: unknown bit ") && text.contains("[xyzzy(2), ERRORS: EINVAL"), "{text}");
+    }
+}
+
+/// Each alone would be a kernel of its own; stacked, the second finds all objects there.
+fn examples() {
+    let all = ["xyzzy", "xyzzyfd", "xyzzyat", "xyzzyv", "xyzzyoff", "xyzzypriv", "xyzzypid", "xyzzyret"];
+    for syscall in all {
+        let run =
+            xtask(&["test-syscall", syscall, "--kernel", KERNEL, "--stacked", "-v", "--format", "json"]);
+        assert_eq!(run.code, Some(0), "{syscall}: {run}");
+        let cells = run.cells();
+        assert_eq!(cells.len(), 6, "{run}");
+        for cell in cells {
+            let cases = cell["cases"].as_array().unwrap();
+            let of_contract =
+                cases.iter().filter(|case| case["name"].as_str().unwrap().starts_with("contract/"));
+            assert!(of_contract.count() > 20, "{cell:#}");
+        }
+        if syscall != all[0] {
+            let compiled = |line: &&str| line.starts_with("compile") && !line.ends_with("cached");
+            assert_eq!(run.stderr.lines().find(compiled), None, "{run}");
+        }
+    }
+}
+
 /// The kernel without a series is the one of the unpatched leg: nothing is compiled.
 fn in_the_kernel_already() {
     let of = |syscall: &str, more: &[&str]| {
         xtask(&[&["test-syscall", syscall, "--kernel", KERNEL, "-v"], more].concat())
     };
-    let run = of("close_range", &["--format", "json"]);
+    for syscall in ["close_range", "eventfd2", "statx", "futex_waitv"] {
+        let run = of(syscall, &["--contract=only", "--format", "json"]);
+        assert_eq!(run.code, Some(0), "{run}");
+        let cells = run.cells();
+        assert_eq!(cells.len(), 3, "{run}");
+        assert!(cells.iter().all(|cell| cell["cases"].as_array().unwrap().len() > 40), "{run}");
+    }
+    let run = of("close_range", &["--contract=no", "--format", "json"]);
     assert_eq!(run.code, Some(0), "{run}");
     assert!(run.stderr.contains("compile    linux-6.12 patched: cached"), "{run}");
     let cells = run.cells();

@@ -273,7 +273,10 @@ pub fn frames(bytes: &[u8]) {
     step(Event::Shutdown { by_guest: true, reason: "guest-shutdown".to_owned() });
     step(Event::Exit { how: "exited with status 0".to_owned(), success: true, stderr: String::new() });
     let evidence = watch.into_evidence();
-    let run = |role| ExpectedRun { role, program: "t".to_owned(), deadline_ms: 1000 };
+    let run = |role| {
+        let (program, cases) = ("t".to_owned(), Vec::new());
+        ExpectedRun { role, program, deadline_ms: 1000, cases }
+    };
     let expected = Expectation {
         leg: Leg::Patched,
         abi: Abi::M64,
@@ -281,6 +284,7 @@ pub fn frames(bytes: &[u8]) {
         table: "t.tbl".to_owned(),
         runs: vec![run(Role::Judged), run(Role::Traced)],
         known: Vec::new(),
+        not_applicable: Vec::new(),
     };
     let judged = judge(&expected, &evidence);
     assert_eq!(judged.verdict == Verdict::Pass, judged.cause.is_none());
@@ -414,7 +418,7 @@ fn spec_holds(root: &Path, spec: &harness::plan::files::Spec) {
         assert_eq!(patch.parent(), Some(root.join("kernels/linux-6.12/xyzzy").as_path()));
     }
     assert!(Abi::ALL.iter().all(|abi| spec.number(*abi).is_some_and(|n| (1..=0xffff).contains(&n))));
-    assert!(!Path::new(spec.selftest.as_str()).is_absolute());
+    assert!(spec.selftest.as_ref().is_some_and(|folder| !Path::new(folder.as_str()).is_absolute()));
 }
 
 // ---- Kconfig
