@@ -55,7 +55,8 @@ pub(super) async fn take_by(
     }
     file.set_len(0).map_err(StoreError::from_write)?;
     file.rewind()?;
-    write!(file, "process {}", std::process::id()).map_err(StoreError::from_write)?;
+    // In one write, so that whoever reads it meanwhile sees nothing or all of it.
+    file.write_all(format!("process {}", std::process::id()).as_bytes()).map_err(StoreError::from_write)?;
     Ok(Lock(Some(file)))
 }
 
