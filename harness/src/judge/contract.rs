@@ -1,7 +1,5 @@
 //! What the prober of contracts reported: each case that was planned, and what it is taken from.
 
-use serde::{Deserialize, Serialize};
-
 use super::known;
 use super::ktap::{self, Leaf, Status};
 use super::verdict::{Expectation, ExpectedRun, case_results, incomplete, one_line};
@@ -13,24 +11,6 @@ use crate::model::{CaseResult, Cause, KnownIssue, Outcome};
 const PREFIX: &str = "contract/";
 /// What the prober says first of a case in which the call came back.
 const RETURNED: &str = "returned ";
-
-/// A case as the judge has to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedCase {
-    /// The rule in words.
-    pub name: String,
-    /// What the rule is taken from.
-    pub cite: String,
-}
-
-/// A case of a contract that an ABI cannot express: no skip, no divergence, and not vanished.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotApplicable {
-    /// The rule in words.
-    pub name: String,
-    /// What the ABI has not.
-    pub reason: String,
-}
 
 /// Whether a case is a contract's.
 pub fn is_case(name: &str) -> bool {
@@ -122,7 +102,7 @@ pub(super) fn weigh(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Abi, Leg, RunEnd};
+    use crate::model::{Abi, Leg, PlannedCase, RunEnd};
 
     const TWO: &str = "KTAP version 1\n1..2\n# returned 0\nok 1 good\n# returned -22 (EINVAL)\nok 2 flags\n";
 

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use super::console::{Finding, Kind};
-use super::contract::{self, NotApplicable, PlannedCase};
+use super::contract;
 use super::known;
 use super::ktap::{self, Status};
 use super::watch::{Abort, Evidence, LinkFailure, RunEvidence};
 use crate::broken::broken_one;
 use crate::model::{
-    Abi, CaseResult, Cause, Door, FaultSummary, Judged, KnownIssue, Leg, Outcome, RunEnd, Trace, Verdict,
+    Abi, CaseResult, Cause, Door, FaultSummary, Judged, KnownIssue, Leg, NotApplicable, Outcome, PlannedCase,
+    RunEnd, Trace, Verdict,
 };
 
 /// What a run of the plan is for.
@@ -750,7 +751,7 @@ pub(super) fn case_results(report: &ktap::Report, program: Option<&str>) -> Vec<
 }
 
 /// A case's name in reports: with its program's, where there are several.
-pub(super) fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
+fn case_name(program: Option<&str>, leaf: &ktap::Leaf<'_>) -> String {
     match program {
         Some(program) => format!("{program}/{}", leaf.name),
         None => leaf.name.clone(),

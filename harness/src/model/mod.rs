@@ -4,6 +4,7 @@
 //! it again. Knows no file, process or clock.
 
 mod abi;
+mod contract;
 mod events;
 mod explanation;
 mod known;
@@ -14,6 +15,7 @@ mod transport;
 mod verdict;
 
 pub use abi::{Abi, Door, Leg};
+pub use contract::{NotApplicable, PlannedCase};
 pub use events::{Events, Progress, RunEvent, Stage};
 pub use explanation::{Doing, Explanation};
 pub use known::{Date, KnownIssue, NoDate, Symptom};

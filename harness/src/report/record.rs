@@ -8,12 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::broken::broken;
 use crate::judge::console::Finding;
-use crate::judge::contract::NotApplicable;
 use crate::judge::verdict::{Entry, Recorded};
 use crate::judge::watch::Evidence;
 use crate::model::{
-    Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, SyscallName, Transport,
-    Verdict,
+    Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, NotApplicable, SyscallName,
+    Transport, Verdict,
 };
 use crate::store::write_atomic;
 

@@ -12,7 +12,6 @@ use super::{Shared, below, file_name};
 use crate::boot::qemu::Guest;
 use crate::boot::vm;
 use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
-use crate::judge::contract::{NotApplicable, PlannedCase};
 use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::judge::{console, symbols};
@@ -67,8 +66,7 @@ pub(super) fn agenda(
     for (role, mode, deadline, args) in agenda {
         let program = file_name(Path::new(&args[0]));
         let cases = image.cases.iter().filter(|_| role == Role::Contract).flat_map(|cases| &cases.cases);
-        let cases = cases.map(|case| PlannedCase { name: case.name.clone(), cite: case.cite.clone() });
-        let cases = cases.collect();
+        let cases = cases.map(|case| case.planned.clone()).collect();
         expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64, cases });
         let doors = match mode {
             Mode::Traced => spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect(),
@@ -77,12 +75,7 @@ pub(super) fn agenda(
         runs.push(PlannedRun { mode, deadline, dir: None, args, env: Vec::new(), doors });
     }
     let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
-    let not_applicable = image.cases.iter().flat_map(|cases| &cases.not_applicable);
-    let not_applicable = not_applicable.map(|(name, reason)| {
-        let (name, reason) = (name.clone(), reason.clone());
-        NotApplicable { name, reason }
-    });
-    let not_applicable = not_applicable.collect();
+    let not_applicable = image.cases.as_ref().map(|cases| cases.not_applicable.clone()).unwrap_or_default();
     (runs, Expectation { leg, abi, number, table, runs: expected, known, not_applicable })
 }
 

@@ -15,13 +15,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use self::ctype::CType;
 use self::schema::File;
 use self::value::Value;
 use super::yaml::{InputError, load as load_yaml};
-use crate::model::{Abi, SyscallName};
+use crate::model::{Abi, NotApplicable, PlannedCase, SyscallName};
 
 /// What a call promises. Made by [`load`], which has checked it against every ABI.
 #[derive(Debug, Clone)]
@@ -79,24 +77,21 @@ impl Body {
 }
 
 /// One case of a contract, as it is run by one ABI.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
-    /// The rule that it tests, in words; the same by each ABI.
-    pub name: String,
-    /// What the rule is taken from.
-    pub cite: String,
+    /// What the judge has to know of it.
+    pub planned: PlannedCase,
     /// The prober's lines between `case` and `end`.
-    #[serde(skip)]
     lines: String,
 }
 
 /// The cases of a contract by one ABI.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cases {
     /// Those that are run, in their order.
     pub cases: Vec<Case>,
     /// Those that this ABI cannot express, each with the reason.
-    pub not_applicable: Vec<(String, String)>,
+    pub not_applicable: Vec<NotApplicable>,
 }
 
 impl Cases {
@@ -104,7 +99,7 @@ impl Cases {
     pub fn text(&self) -> String {
         let mut text = "contract 1\n".to_owned();
         for case in &self.cases {
-            let _ = write!(text, "case {}\n{}end\n", case.name, case.lines);
+            let _ = write!(text, "case {}\n{}end\n", case.planned.name, case.lines);
         }
         text
     }

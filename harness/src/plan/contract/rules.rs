@@ -12,7 +12,7 @@ use super::schema::Flags;
 use super::value::{Value, number};
 use super::{Case, Cases, Contract};
 use crate::limits;
-use crate::model::{Abi, Door};
+use crate::model::{Abi, Door, NotApplicable, PlannedCase};
 
 /// The errors that a contract may name, as the prober knows them.
 const ERRNOS: [&str; 57] = [
@@ -129,7 +129,7 @@ pub(super) fn cases(contract: &Contract, abi: Abi, numbers: &BTreeMap<Abi, u32>)
     rules.seccomp()?;
     rules.doors();
     let mut names = BTreeSet::new();
-    for case in &rules.out.cases {
+    for Case { planned: case, .. } in &rules.out.cases {
         let plain = case.name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'#');
         if !plain || case.name.len() > 160 {
             return Err(format!(
@@ -220,7 +220,7 @@ impl Rules<'_> {
                     let door = format!("number {number}\ndoor {door}\n");
                     self.push(name, cite, (&door, "call"), expect, &scene, *of)?;
                 }
-                Err(reason) => self.out.not_applicable.push((name, reason.to_owned())),
+                Err(reason) => self.not_applicable(name, reason),
             }
         }
         Ok(())
@@ -242,10 +242,15 @@ impl Rules<'_> {
                 self.push(name.to_owned(), cite, (&door, run), expect, &scene, self.abi)
             }
             Err(reason) => {
-                self.out.not_applicable.push((name.to_owned(), reason.to_owned()));
+                self.not_applicable(name, reason);
                 Ok(())
             }
         }
+    }
+
+    /// A case that this ABI cannot express, or that the contract says there is none of.
+    fn not_applicable(&mut self, name: impl Into<String>, reason: impl Into<String>) {
+        self.out.not_applicable.push(NotApplicable { name: name.into(), reason: reason.into() });
     }
 
     fn push(
@@ -263,7 +268,8 @@ impl Rules<'_> {
             after.push_str(&scene.after(place, value, &self.contract.constants, layout)?);
         }
         let lines = format!("{}{door}{run}expect {}\n{after}", scene.lines(layout)?, expect.words);
-        self.out.cases.push(Case { name, cite: cite.to_owned(), lines });
+        let planned = PlannedCase { name, cite: cite.to_owned() };
+        self.out.cases.push(Case { planned, lines });
         Ok(())
     }
 
@@ -345,7 +351,7 @@ impl Rules<'_> {
         for (name, ctype, value) in &self.contract.arguments {
             let name_of = format!("registers: garbage in the upper half of {name}'s");
             if !ctype.is_narrow() {
-                self.out.not_applicable.push((name_of, format!("{ctype} takes the register whole")));
+                self.not_applicable(name_of, format!("{ctype} takes the register whole"));
                 continue;
             }
             let Some(number) = value.as_number() else { continue };
@@ -384,7 +390,7 @@ impl Rules<'_> {
                 Abi::M32 => "a 32-bit program has no `syscall` instruction that enters the 64-bit kernel",
                 Abi::M64 | Abi::Mx32 => continue,
             };
-            self.out.not_applicable.push((format!("{called}: every case"), reason.to_owned()));
+            self.not_applicable(format!("{called}: every case"), reason);
         }
     }
 

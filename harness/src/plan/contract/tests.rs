@@ -40,7 +40,7 @@ contract:
 ";
 
 fn case<'a>(cases: &'a Cases, name: &str) -> &'a str {
-    let found = cases.cases.iter().find(|case| case.name == name);
+    let found = cases.cases.iter().find(|case| case.planned.name == name);
     &found.unwrap_or_else(|| panic!("no case {name:?}")).lines
 }
 
@@ -83,7 +83,7 @@ fn another_door_is_another_abis_call() {
     assert!(x32.contains("put 0 16 4 ") && x32.contains("number 465\ndoor x32\n"), "{x32}");
     let m32 = contract.cases(Abi::M32, &numbers());
     assert!(m32.cases.iter().all(|case| !case.lines.contains("door")));
-    assert_eq!(m32.not_applicable.iter().filter(|(name, _)| name.ends_with(": every case")).count(), 3);
+    assert_eq!(m32.not_applicable.iter().filter(|not| not.name.ends_with(": every case")).count(), 3);
 }
 
 #[test]
@@ -91,8 +91,9 @@ fn what_an_abi_cannot_express_is_said_with_the_reason() {
     let contract = load_text(SMALL).unwrap();
     for abi in Abi::ALL {
         let cases = contract.cases(abi, &numbers());
-        let says =
-            |name: &str| cases.not_applicable.iter().find(|(n, _)| n == name).map(|(_, why)| why.as_str());
+        let says = |name: &str| {
+            cases.not_applicable.iter().find(|not| not.name == name).map(|not| not.reason.as_str())
+        };
         let dirty = "registers: garbage in the upper half of flags's";
         assert_eq!(says(dirty).is_some(), abi == Abi::M32, "{abi}");
         assert_eq!(says("crowd: each allocation and copy refused in turn"), Some("it is small"));
@@ -110,7 +111,7 @@ fn flags_are_tried_alone_together_and_unknown() {
     assert!(case(&cases, "flags: A of flags").contains("arg 3 0x1\n"));
     assert!(case(&cases, "flags: A of flags").contains("expect not EINVAL\n"));
     assert!(case(&cases, "flags: A|B of flags do not go together").contains("expect EINVAL\n"));
-    assert!(!cases.cases.iter().any(|case| case.name == "flags: A|B of flags"));
+    assert!(!cases.cases.iter().any(|case| case.planned.name == "flags: A|B of flags"));
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn the_contracts_of_the_project() {
         for abi in Abi::ALL {
             let cases = contract.cases(abi, &numbers());
             assert!(cases.cases.len() > 20, "{name} {abi}: {}", cases.cases.len());
-            assert!(cases.cases.iter().all(|case| !case.cite.trim().is_empty()), "{name}");
+            assert!(cases.cases.iter().all(|case| !case.planned.cite.trim().is_empty()), "{name}");
             assert!(cases.text().len() < 4 << 20, "{name}");
             println!("{name} {abi}: {} cases, {} n/a", cases.cases.len(), cases.not_applicable.len());
         }

@@ -96,8 +96,7 @@ impl Rules<'_> {
         let name = |what: &str| format!("pointer {place}: {what}");
         match section.zero.as_deref() {
             Some("blocks") => {
-                let why = "it makes the call sleep: see the section `blocks`".to_owned();
-                self.out.not_applicable.push((name("NULL"), why));
+                self.not_applicable(name("NULL"), "it makes the call sleep: see the section `blocks`");
             }
             gives => {
                 let null = self.gives(gives.unwrap_or(&section.gives))?;
@@ -129,7 +128,7 @@ impl Rules<'_> {
             self.call(&name("read-only"), cite, &fault, |_| Ok(Ok(at(Place::ReadOnly)?)))?;
         }
         match &section.partly {
-            Some(why) => self.out.not_applicable.push((name("one byte short"), why.clone())),
+            Some(why) => self.not_applicable(name("one byte short"), why),
             None => self.call(&name("one byte short"), cite, &fault, |layout| {
                 let bytes = good.bytes(&object, layout)?;
                 Ok(Ok(at(Place::Cross(bytes.saturating_sub(1)))?))

@@ -113,7 +113,7 @@ impl Rules<'_> {
         let (threads, ms) = limits::CONTRACT_THREADS;
         let name = format!("crowd: {threads} threads for {ms} ms");
         match &promises.one_at_a_time {
-            Some(why) => self.out.not_applicable.push((name, why.clone())),
+            Some(why) => self.not_applicable(name, why),
             None => {
                 let run = format!("threads {threads} {ms}");
                 self.special(&name, cite, &run, &fine, |_| Ok(Ok(good.clone())))?;
@@ -121,7 +121,7 @@ impl Rules<'_> {
         }
         let name = "crowd: each allocation and copy refused in turn";
         match &promises.cannot_be_refused {
-            Some(why) => self.out.not_applicable.push((name.to_owned(), why.clone())),
+            Some(why) => self.not_applicable(name, why),
             None => {
                 let run = format!("failnth {}", limits::CONTRACT_FAILURES);
                 let cite = "Documentation/fault-injection/fault-injection.rst, fail-nth";
