@@ -424,7 +424,13 @@ impl Conductor<'_> {
                 }
             };
             if images.is_none() {
-                images = Some(self.images(&mut bench, ready).await?);
+                let command_line = &kernel.command_line;
+                let is_closed = |abi: &Abi| {
+                    built.config.lost.contains_key(abi)
+                        || command_line.iter().any(|word| abi.is_closed_by(word))
+                };
+                let closed = Abi::ALL.into_iter().filter(is_closed).collect();
+                images = Some(self.images(&mut bench, ready, &closed).await?);
             }
             let vmlinux = self.machines.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
             self.machines.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
@@ -544,6 +550,7 @@ impl Conductor<'_> {
         &self,
         bench: &mut Bench<'_>,
         ready: &Prepared<'_>,
+        closed: &BTreeSet<Abi>,
     ) -> Result<BTreeMap<Abi, Image>, Trouble> {
         let agent = selftest::agent(self.shop, self.means.project).await?;
         let mut images = BTreeMap::new();
@@ -564,7 +571,8 @@ impl Conductor<'_> {
                     Some(_) => Some(selftest::prober(self.shop, project, abi).await?),
                     None => None,
                 };
-                let cases = ready.plan.contract.as_ref().map(|contract| contract.cases(abi, &spec.numbers));
+                let cases =
+                    ready.plan.contract.as_ref().map(|contract| contract.cases(abi, &spec.numbers, closed));
                 let contents = Contents {
                     agent: &agent,
                     probe: &probe,

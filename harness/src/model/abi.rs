@@ -74,6 +74,21 @@ impl Abi {
         }
     }
 
+    /// Whether this word of a kernel's command line closes the ABI's door.
+    pub fn is_closed_by(self, word: &str) -> bool {
+        let name = match self {
+            Abi::M64 => return false,
+            Abi::M32 => "ia32_emulation",
+            Abi::Mx32 => "syscall.x32",
+        };
+        // What kstrtobool() takes for no.
+        let value = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        value.is_some_and(|value| {
+            value.starts_with(['n', 'N', 'f', 'F', '0'])
+                || value.get(..2).is_some_and(|v| v.eq_ignore_ascii_case("of"))
+        })
+    }
+
     /// What the kernel sees at its door when a program of this ABI makes call `number`.
     pub fn door(self, number: u32) -> Door {
         match self {
@@ -184,6 +199,22 @@ mod tests {
         assert_eq!(Abi::M64.door(463).to_string(), "c000003e/463");
         assert_eq!(Abi::M32.door(463).to_string(), "40000003/463");
         assert_eq!(Abi::Mx32.door(463).to_string(), "c000003e/0x400001cf");
+    }
+
+    #[test]
+    fn a_door_is_closed_by_its_own_word() {
+        for (abi, word, closed) in [
+            (Abi::Mx32, "syscall.x32=n", true),
+            (Abi::Mx32, "syscall.x32=off", true),
+            (Abi::Mx32, "syscall.x32=y", false),
+            (Abi::Mx32, "syscall.x32=on", false),
+            (Abi::M32, "ia32_emulation=0", true),
+            (Abi::M32, "ia32_emulation=1", false),
+            (Abi::M32, "syscall.x32=n", false),
+            (Abi::M64, "syscall.x32=n", false),
+        ] {
+            assert_eq!(abi.is_closed_by(word), closed, "{abi} {word}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The matrix to run, decided before anything is built. Pure: `--dry-run` prints it and stops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -481,7 +481,7 @@ pub(super) fn jobs(asked: Option<usize>, host: &Host, memory_mib: u64) -> (usize
 impl Plan {
     /// How many cases follow from a contract by each ABI, in words.
     fn cases_of(&self, contract: &Contract, spec: &Spec) -> String {
-        let cases = |abi: &Abi| contract.cases(*abi, &spec.numbers).cases.len().to_string();
+        let cases = |abi: &Abi| contract.cases(*abi, &spec.numbers, &BTreeSet::new()).cases.len().to_string();
         format!("; contract of {} cases", self.abis.iter().map(cases).collect::<Vec<_>>().join("/"))
     }
 }

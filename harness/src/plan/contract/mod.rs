@@ -11,7 +11,7 @@ mod scene;
 mod schema;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -106,10 +106,11 @@ impl Cases {
 }
 
 impl Contract {
-    /// The cases by `abi`. `numbers` are the call's by each ABI that has it.
-    pub fn cases(&self, abi: Abi, numbers: &BTreeMap<Abi, u32>) -> Cases {
+    /// The cases by `abi`. `numbers` are the call's by each ABI that has it; `closed` are the ABIs
+    /// whose door the kernel does not have.
+    pub fn cases(&self, abi: Abi, numbers: &BTreeMap<Abi, u32>, closed: &BTreeSet<Abi>) -> Cases {
         // `load` has asked for all of them.
-        rules::cases(self, abi, numbers).unwrap_or_default()
+        rules::cases(self, abi, numbers, closed).unwrap_or_default()
     }
 }
 
@@ -123,7 +124,8 @@ pub fn load(path: &Path, syscall: &SyscallName) -> Result<Contract, InputError> 
     let contract = schema::contract(file).map_err(wrong)?;
     let numbers = Abi::ALL.map(|abi| (abi, 1)).into();
     for abi in Abi::ALL {
-        rules::cases(&contract, abi, &numbers).map_err(|what| wrong(format!("by {abi}: {what}")))?;
+        rules::cases(&contract, abi, &numbers, &BTreeSet::new())
+            .map_err(|what| wrong(format!("by {abi}: {what}")))?;
     }
     Ok(contract)
 }

@@ -104,14 +104,20 @@ struct Rules<'a> {
     contract: &'a Contract,
     abi: Abi,
     numbers: &'a BTreeMap<Abi, u32>,
+    closed: &'a BTreeSet<Abi>,
     good: Scene,
     out: Cases,
 }
 
 /// All cases of a contract by one ABI.
-pub(super) fn cases(contract: &Contract, abi: Abi, numbers: &BTreeMap<Abi, u32>) -> Result<Cases, Wrong> {
+pub(super) fn cases(
+    contract: &Contract,
+    abi: Abi,
+    numbers: &BTreeMap<Abi, u32>,
+    closed: &BTreeSet<Abi>,
+) -> Result<Cases, Wrong> {
     let good = Scene::good(contract);
-    let mut rules = Rules { contract, abi, numbers, good, out: Cases::default() };
+    let mut rules = Rules { contract, abi, numbers, closed, good, out: Cases::default() };
     let as_is = rules.good.clone();
     let expect = rules.gives("good")?;
     rules.call("good", &contract.promises.returns.cite, &expect, |_| Ok(Ok(as_is.clone())))?;
@@ -215,6 +221,10 @@ impl Rules<'_> {
         for (called, door, of) in other_doors(self.abi) {
             let Some(number) = self.numbers.get(of) else { continue };
             let name = format!("{called}: {name}");
+            if self.closed.contains(of) {
+                self.not_applicable(name, format!("this kernel has no door for {of}"));
+                continue;
+            }
             match make(*of)? {
                 Ok(scene) => {
                     let door = format!("number {number}\ndoor {door}\n");

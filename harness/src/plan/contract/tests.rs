@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -47,7 +47,7 @@ fn case<'a>(cases: &'a Cases, name: &str) -> &'a str {
 #[test]
 fn a_call_is_laid_out_as_each_abi_does() {
     let contract = load_text(SMALL).unwrap();
-    let good = |abi| case(&contract.cases(abi, &numbers()), "good").to_owned();
+    let good = |abi| case(&contract.cases(abi, &numbers(), &BTreeSet::new()), "good").to_owned();
     assert_eq!(
         good(Abi::M64),
         "obj 0 32 plain\nobj 1 3 plain\n\
@@ -76,21 +76,35 @@ fn a_call_is_laid_out_as_each_abi_does() {
 #[test]
 fn another_door_is_another_abis_call() {
     let contract = load_text(SMALL).unwrap();
-    let m64 = contract.cases(Abi::M64, &[(Abi::M64, 463), (Abi::M32, 464), (Abi::Mx32, 465)].into());
+    let m64 = contract.cases(
+        Abi::M64,
+        &[(Abi::M64, 463), (Abi::M32, 464), (Abi::Mx32, 465)].into(),
+        &BTreeSet::new(),
+    );
     let i386 = case(&m64, "int 0x80: good");
     assert!(i386.contains("arg 1 0x2\narg 2 0x1\n") && i386.contains("number 464\ndoor i386\n"), "{i386}");
     let x32 = case(&m64, "x32 number: good");
     assert!(x32.contains("put 0 16 4 ") && x32.contains("number 465\ndoor x32\n"), "{x32}");
-    let m32 = contract.cases(Abi::M32, &numbers());
+    let m32 = contract.cases(Abi::M32, &numbers(), &BTreeSet::new());
     assert!(m32.cases.iter().all(|case| !case.lines.contains("door")));
     assert_eq!(m32.not_applicable.iter().filter(|not| not.name.ends_with(": every case")).count(), 3);
+}
+
+#[test]
+fn a_door_that_the_kernel_does_not_have_is_not_knocked_at() {
+    let contract = load_text(SMALL).unwrap();
+    let cases = contract.cases(Abi::M64, &numbers(), &[Abi::Mx32].into());
+    assert!(!cases.cases.iter().any(|case| case.planned.name.starts_with("x32 number")));
+    assert!(cases.cases.iter().any(|case| case.planned.name == "int 0x80: good"));
+    let good = cases.not_applicable.iter().find(|not| not.name == "x32 number: good").unwrap();
+    assert_eq!(good.reason, "this kernel has no door for mx32");
 }
 
 #[test]
 fn what_an_abi_cannot_express_is_said_with_the_reason() {
     let contract = load_text(SMALL).unwrap();
     for abi in Abi::ALL {
-        let cases = contract.cases(abi, &numbers());
+        let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
         let says = |name: &str| {
             cases.not_applicable.iter().find(|not| not.name == name).map(|not| not.reason.as_str())
         };
@@ -104,7 +118,7 @@ fn what_an_abi_cannot_express_is_said_with_the_reason() {
 #[test]
 fn flags_are_tried_alone_together_and_unknown() {
     let contract = load_text(SMALL).unwrap();
-    let cases = contract.cases(Abi::M64, &numbers());
+    let cases = contract.cases(Abi::M64, &numbers(), &BTreeSet::new());
     assert!(case(&cases, "flags: unknown bit 31 of flags").contains("arg 3 0x80000000\n"));
     assert!(case(&cases, "flags: unknown bit 31 of flags").contains("expect EINVAL\n"));
     assert!(case(&cases, "flags: all unknown bits of flags").contains("arg 3 0xfffffffc\n"));
@@ -147,7 +161,7 @@ fn the_contracts_of_the_project() {
     for name in names {
         let contract = project.contract(&name).unwrap().unwrap();
         for abi in Abi::ALL {
-            let cases = contract.cases(abi, &numbers());
+            let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
             assert!(cases.cases.len() > 20, "{name} {abi}: {}", cases.cases.len());
             assert!(cases.cases.iter().all(|case| !case.planned.cite.trim().is_empty()), "{name}");
             assert!(cases.text().len() < 4 << 20, "{name}");
