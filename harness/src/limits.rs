@@ -157,3 +157,5 @@ pub const CONTRACT_FAILURES: u32 = 400;
 /// The deadline of a contract's cases together: a thousand of them take a guest under TCG about ten
 /// seconds, and those that sleep or repeat as much again; a debug kernel is ten times slower.
 pub const CONTRACT_DEADLINE: Duration = Duration::from_secs(300);
+/// The largest `run.json` that is read back: 500 kselftest cells with all their cases are 4 MB.
+pub const RECORD_BYTES: u64 = 256 * MIB;

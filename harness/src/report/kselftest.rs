@@ -11,12 +11,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{
-    CauseRecord, Durations, FILE, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord,
-};
+use super::record::{CauseRecord, Durations, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord};
+use super::sealed;
 use crate::judge::divergence::divergences;
 use crate::model::{Abi, CaseResult, Explanation, Hello, Judged, KernelName, ProgramId, RelPath, Verdict};
-use crate::store::write_atomic;
 
 /// The version of this format: raised when a reader of the one before would misread it.
 pub const SCHEMA: u32 = 1;
@@ -244,15 +242,6 @@ pub fn disagreements(run: &KselftestRecord, known: &[Explanation]) -> Vec<Disagr
 }
 
 impl KselftestRecord {
-    /// Reads the record of an earlier run.
-    pub fn read(folder: &Path) -> io::Result<KselftestRecord> {
-        let record: KselftestRecord = serde_json::from_slice(&std::fs::read(folder.join(FILE))?)?;
-        match record.schema {
-            SCHEMA => Ok(record),
-            other => Err(io::Error::other(format!("its schema is {other}, and this tool reads {SCHEMA}"))),
-        }
-    }
-
     /// Two runs as one, for a page over several kernels.
     ///
     /// # Errors
@@ -282,9 +271,7 @@ impl KselftestRecord {
 
     /// Writes the record into the run's folder, whole or not at all.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        write_atomic(&folder.join(FILE), &text)
+        sealed::write(folder, self)
     }
 
     /// How many cells have this verdict.

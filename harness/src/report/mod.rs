@@ -5,4 +5,6 @@
 pub mod kselftest;
 pub mod mutants;
 pub mod record;
+pub mod sealed;
 pub mod text;
+pub mod view;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sealed;
 use crate::broken::broken;
 use crate::judge::console::Finding;
 use crate::judge::verdict::{Entry, Recorded};
@@ -14,7 +15,6 @@ use crate::model::{
     Abi, CaseResult, Cause, CellId, Hello, Judged, KernelName, KnownIssue, Leg, NotApplicable, SyscallName,
     Transport, Verdict,
 };
-use crate::store::write_atomic;
 
 /// The version of this format: raised when a reader of the one before would misread it.
 pub const SCHEMA: u32 = 1;
@@ -391,12 +391,7 @@ pub struct RunRecord {
 impl RunRecord {
     /// Writes the record into the run's folder, whole or not at all.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        match write_atomic(&folder.join(FILE), &text) {
-            Err(_) if broken("record-errors") => Ok(()),
-            written => written,
-        }
+        sealed::write(folder, self)
     }
 
     /// How many cells have this verdict.

@@ -243,17 +243,18 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
     if !cell.logs.is_empty() {
         let _ = writeln!(out, "  logs:  {}/{}", run.folder, cell.logs);
     }
+    let _ = writeln!(out, "  again: {}", again(run, cell));
+}
+
+/// The command that runs a cell again.
+pub(super) fn again(run: &RunRecord, cell: &CellRecord) -> String {
     let CellRecord { kernel, leg, abi, .. } = cell;
     // A user's tree is among the options.
     let is_tree = run.kernels.iter().any(|record| record.kernel == *kernel && record.tree.is_some())
         || run.options.first().is_some_and(|word| word == "--tree");
     let named = if is_tree { String::new() } else { format!(" --kernel {kernel}") };
-    let _ = writeln!(
-        out,
-        "  again: cargo xtask test-syscall {}{named} --leg {leg} --abi {abi}{}",
-        run.syscall,
-        run.options.iter().map(|word| format!(" {}", sanitize(word))).collect::<String>()
-    );
+    let options: String = run.options.iter().map(|word| format!(" {}", sanitize(word))).collect();
+    format!("cargo xtask test-syscall {}{named} --leg {leg} --abi {abi}{options}", run.syscall)
 }
 
 fn known_issues(run: &RunRecord, out: &mut String) {
