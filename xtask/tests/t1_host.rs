@@ -416,6 +416,12 @@ fn compiler_killed() {
         "compiler-died",
         &["the compiler died", "Killed", "says nothing of the code"],
     );
+    // One that dies for want of memory may live when it is alone: make has no other jobs then.
+    let crowded = "*lib/a.c) case \"$MAKEFLAGS\" in *jobserver*) kill -KILL $$ ;; esac ;;\n";
+    world.program("gcc", &gcc(crowded));
+    let run = world.run(&world.variant("retried", "retried"));
+    assert!(run.stderr.contains("once more, one job at a time"), "{run}");
+    world.assert_passed(&run);
     // In the middle of the selftest, for one ABI; linking it in another way would be another program.
     let crash = "*-m32*-static*xyzzy_test.c) echo 'x.c:1: internal compiler error: Aborted' >&2; exit 4 ;;\n";
     world.program("gcc", &gcc(crash));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fs_err as fs;
@@ -12,8 +12,9 @@ use super::series::Overlay;
 use super::source::Pristine;
 use super::tree::{self, WorkTree};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached};
+use crate::broken::broken;
 use crate::limits;
-use crate::model::{Progress, RunEvent, Stage};
+use crate::model::{Cause, Progress, RunEvent, Stage};
 use crate::plan::files::Kernel;
 use crate::plan::recipe::{MakeVar, Recipe};
 use crate::process::{Cmd, Stream, describe};
@@ -148,23 +149,18 @@ pub async fn build(
     let count_fact = Hash::of(format!("objects:{name}").as_bytes());
     let total = shop.store.fact(&count_fact).and_then(|text| text.parse().ok());
     let mut counter = Counter::new(shop, what, total, fs::File::create(&log)?);
-    let command = make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
-    let unfinished = tree.begin()?;
-    let status = command.stream(shop.ctx, |stream, bytes| counter.take(stream, bytes)).await;
-    if status.as_ref().is_ok_and(|status| status.code().is_some()) {
-        unfinished.done()?;
+    let make = || make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+    let mut compiled = compile(tree, make(), &mut counter, &log).await;
+    if let Err(Trouble::Cause(Cause::CompilerDied { words, .. })) = &compiled
+        && !broken("compiler-retry")
+    {
+        // For want of memory, most often: one alone may have enough. Of make's words the last count.
+        shop.ctx.events.note(format!("{what}: the compiler died ({words}): once more, one job at a time"));
+        compiled = compile(tree, make().arg("-j1"), &mut counter, &log).await;
     }
-    let failed = |status: &str, text: &str| Trouble::from(build_failed(what, status, text, &log));
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(status) => {
-            timer.end(false);
-            return Err(failed(&describe(status), &counter.errors.text()));
-        }
-        Err(error) => {
-            timer.end(false);
-            return Err(error.into());
-        }
+    if let Err(trouble) = compiled {
+        timer.end(false);
+        return Err(trouble);
     }
     if total.is_none_or(|total: u64| counter.objects > total) {
         shop.store.remember(&count_fact, &counter.objects.to_string())?;
@@ -172,7 +168,7 @@ pub async fn build(
     // What the compiler saw is auto.conf, which make renews when it thinks that it has to.
     if switches(&fs::read_to_string(tree.obj.join("include/config/auto.conf"))?) != switches(&config.text) {
         timer.end(false);
-        return Err(failed("", "*** the configuration changed under the build"));
+        return Err(build_failed(what, "", "*** the configuration changed under the build", &log).into());
     }
     timer.end(true);
     let made = shop.store.scratch("kernel-")?;
@@ -182,6 +178,21 @@ pub async fn build(
     fs::write(made.path().join("config"), &config.text)?;
     let entry = shop.store.publish("kernel", &key, made)?;
     Ok(built(entry.path, key, config))
+}
+
+/// Has make go through a work tree once.
+async fn compile(tree: &WorkTree, make: Cmd, counter: &mut Counter<'_>, log: &Path) -> Result<(), Trouble> {
+    counter.errors = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
+    let (ctx, what) = (counter.shop.ctx, counter.what);
+    let unfinished = tree.begin()?;
+    let status = make.stream(ctx, |stream, bytes| counter.take(stream, bytes)).await?;
+    if status.code().is_some() {
+        unfinished.done()?;
+    }
+    match status.success() {
+        true => Ok(()),
+        false => Err(build_failed(what, &describe(status), &counter.errors.text(), log).into()),
+    }
 }
 
 /// What a configuration switches on. Strings are left out: auto.conf spells them in its own way.
