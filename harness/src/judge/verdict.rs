@@ -97,6 +97,7 @@ pub struct Recorded {
 
 /// How often the syscall was entered, by the door it should be entered by and by the others.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
     /// `AUDIT_ARCH_*`, as the kernel saw it.
     pub arch: u32,

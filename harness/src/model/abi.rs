@@ -15,6 +15,7 @@ const AUDIT_ARCH_I386: u32 = 0x4000_0003;
 
 /// How a program is compiled, and so by which entry it enters the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Abi {
     /// `-m64`: LP64, `syscall`.
@@ -123,6 +124,7 @@ impl FromStr for Abi {
 ///
 /// The architecture alone cannot tell x32 from 64-bit: bit 30 of the number does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Door {
     /// `AUDIT_ARCH_*`.
     pub arch: u32,
@@ -141,6 +143,7 @@ impl fmt::Display for Door {
 
 /// What is built: which sources, with the syscall's option on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Leg {
     /// The series, its option on: the selftest is judged.

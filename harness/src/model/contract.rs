@@ -13,6 +13,7 @@ pub struct PlannedCase {
 
 /// A case that an ABI cannot express: no skip, no divergence, and not vanished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NotApplicable {
     /// The rule, in words.
     pub name: String,

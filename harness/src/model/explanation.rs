@@ -8,6 +8,7 @@ use super::{ProgramId, RelPath};
 
 /// What somebody found out about a disagreement of the ABIs, by reading the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Explanation {
     /// The kernel, with a `*` at the end for any rest; any if it is not said.
@@ -28,6 +29,7 @@ pub struct Explanation {
 
 /// Where a disagreement comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Doing {
     /// The kernel treats the ABIs differently.

@@ -10,6 +10,7 @@ use super::{Abi, CellId, Leg, SyscallName};
 
 /// A day as `2026-11-24`; compares as time does.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Date(String);
 
@@ -60,6 +61,7 @@ impl fmt::Display for Date {
 
 /// What a known issue looks like. A `*` at the end stands for any rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Symptom {
     /// A report of the kernel's, by its title as the tool prints it.
@@ -98,6 +100,7 @@ impl fmt::Display for Symptom {
 
 /// One entry of a kernel's `known-issues.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KnownIssue {
     /// What it looks like.
     pub symptom: Symptom,

@@ -65,6 +65,7 @@ pub enum GuestMessage {
 
 /// What the guest is, by its own account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// `uname -m`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How requests and frames travel. They are the same on either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// By a virtio-serial port.

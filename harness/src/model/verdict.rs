@@ -8,6 +8,7 @@ use super::{Abi, Door, KnownIssue};
 
 /// What a cell or a case came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Complete, plan-matched, kernel clean.
@@ -43,6 +44,7 @@ impl fmt::Display for Verdict {
 
 /// Something that the kernel said was wrong, as a cause carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FaultSummary {
     /// The row of the console table (`oops`, `warning`, `soft-lockup`, …).
     pub kind: String,
@@ -60,6 +62,7 @@ impl fmt::Display for FaultSummary {
 
 /// Why a cell is not a pass. The whole space of causes: there is no "other".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "each variant's message says what its fields mean")]
 pub enum Cause {
@@ -273,6 +276,7 @@ impl Cause {
 
 /// One KTAP result line of a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CaseResult {
     /// The program's file name and the case's, nested names joined by `/`.
     pub name: String,

@@ -21,6 +21,7 @@ pub const SCHEMA: u32 = 1;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KselftestRecord {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -54,6 +55,7 @@ pub struct KselftestRecord {
 
 /// A kernel of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelPart {
     /// Its name.
     pub kernel: KernelName,
@@ -81,6 +83,7 @@ pub struct KernelPart {
 
 /// A line of a directory's `config` that the kernel does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DroppedOption {
     /// The directory.
     pub dir: String,
@@ -92,6 +95,7 @@ pub struct DroppedOption {
 
 /// A directory of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DirPart {
     /// Which one.
     pub dir: RelPath,
@@ -105,6 +109,7 @@ pub struct DirPart {
 
 /// One cell: a program by an ABI on a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramRecord {
     /// The kernel.
     pub kernel: KernelName,
@@ -174,6 +179,7 @@ impl ProgramRecord {
 
 /// One thing that the ABIs do not say alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disagreement {
     /// The kernel.
     pub kernel: KernelName,

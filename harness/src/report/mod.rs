@@ -5,6 +5,8 @@
 pub mod kselftest;
 pub mod mutants;
 pub mod record;
+#[cfg(test)]
+mod schema_tests;
 pub mod sealed;
 pub mod text;
 pub mod view;

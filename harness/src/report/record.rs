@@ -23,6 +23,7 @@ pub const FILE: &str = "run.json";
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It goes on, or its process was killed.
@@ -35,6 +36,7 @@ pub enum State {
 
 /// The host that a run was measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostRecord {
     /// `uname -srm`.
     pub system: String,
@@ -58,6 +60,7 @@ pub struct HostRecord {
 
 /// A kernel of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelRecord {
     /// Its name.
     pub kernel: KernelName,
@@ -90,6 +93,7 @@ pub struct KernelRecord {
 
 /// A user's tree, as it was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TreeRecord {
     /// The folder.
     pub path: String,
@@ -101,6 +105,7 @@ pub struct TreeRecord {
 
 /// What the command line said of configuring and compiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecipeRecord {
     /// The profile, by name.
     #[serde(default)]
@@ -117,6 +122,7 @@ pub struct RecipeRecord {
 
 /// A built kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LegRecord {
     /// Which one.
     pub leg: Leg,
@@ -130,6 +136,7 @@ pub struct LegRecord {
 
 /// A cause, for machines and for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CauseRecord {
     /// The cause's name (`not-wired`, `panic`, …).
     pub kind: String,
@@ -147,6 +154,7 @@ impl From<&Cause> for CauseRecord {
 
 /// What a selftest said on a control leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordedRecord {
     /// The program.
     pub program: String,
@@ -165,6 +173,7 @@ impl From<Recorded> for RecordedRecord {
 
 /// How long the parts of a cell took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Durations {
     /// From spawn to the agent's hello.
     pub boot_ms: Option<u64>,
@@ -189,6 +198,7 @@ impl Durations {
 
 /// How a cell went over one transport.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TransportRecord {
     /// Which one.
     pub transport: Transport,
@@ -206,6 +216,7 @@ pub struct TransportRecord {
 
 /// A kernel report on the console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindingRecord {
     /// The row of the console table.
     pub kind: String,
@@ -230,6 +241,7 @@ impl From<&Finding> for FindingRecord {
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellRecord {
     /// The kernel.
     pub kernel: KernelName,
@@ -358,6 +370,7 @@ impl CellRecord {
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// [`SCHEMA`].
     pub schema: u32,

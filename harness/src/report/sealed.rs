@@ -52,6 +52,13 @@ pub fn seal(record: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// The same, for whoever prints it.
+pub fn text(record: &impl Serialize) -> String {
+    // A record is made of fields and strings: there is nothing in it that JSON does not have.
+    let bytes = seal(record).expect("a record is JSON");
+    String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
 /// Writes a record into the run's folder, whole or not at all.
 pub fn write(folder: &Path, record: &impl Serialize) -> io::Result<()> {
     match write_atomic(&folder.join(FILE), &seal(record)?) {
