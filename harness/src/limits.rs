@@ -159,3 +159,11 @@ pub const CONTRACT_FAILURES: u32 = 400;
 pub const CONTRACT_DEADLINE: Duration = Duration::from_secs(300);
 /// The largest `run.json` that is read back: 500 kselftest cells with all their cases are 4 MB.
 pub const RECORD_BYTES: u64 = 256 * MIB;
+/// Cells without a verdict that JUnit and KTAP list one by one: twice what the largest run selects.
+pub const ABSENT_SHOWN: usize = 1000;
+/// A report as Markdown: the step summary of a CI system takes 1 MiB, and there may be a line before it.
+pub const MARKDOWN_BYTES: usize = 1000 * KIB as usize;
+/// A column of a mail: what git and the kernel's lists wrap at.
+pub const MAIL_COLUMNS: usize = 72;
+/// Cells and disagreements that a cover letter tells one by one: a reader of a mail looks at no more.
+pub const COVER_LETTER_SHOWN: usize = 20;

@@ -2,8 +2,15 @@
 //!
 //! Sees only types of [`crate::judge`] and [`crate::model`]; knows no QEMU and no build.
 
+mod ascii;
+pub mod cover_letter;
+pub mod format;
+pub mod junit;
 pub mod kselftest;
+pub mod ktap;
+pub mod markdown;
 pub mod mutants;
+pub mod outcome;
 pub mod record;
 #[cfg(test)]
 mod schema_tests;

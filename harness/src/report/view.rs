@@ -35,6 +35,8 @@ pub struct View<'a> {
     pub built: Vec<String>,
     /// How many cells were selected.
     pub selected: usize,
+    /// How many kernels were selected whose cells nobody knows: their source was never there.
+    pub kernels_absent: usize,
     /// The rows, in the order of the run.
     pub rows: Vec<Row<'a>>,
     /// What the user was told on the way.
@@ -139,6 +141,7 @@ impl<'a> View<'a> {
             host: &run.host,
             built,
             selected: run.selected,
+            kernels_absent: 0,
             rows: compared(rows),
             notes: &run.notes,
         }
@@ -164,6 +167,7 @@ impl<'a> View<'a> {
             host: &run.host,
             built: origins.collect(),
             selected: run.selected,
+            kernels_absent: run.kernels_selected.saturating_sub(run.kernels.len()),
             rows: compared(rows),
             notes: &run.notes,
         }
@@ -187,6 +191,25 @@ impl<'a> View<'a> {
     /// How many selected cells have no verdict, since the run did not come to its end.
     pub fn absent(&self) -> usize {
         self.selected.saturating_sub(self.cells().count())
+    }
+
+    /// What marks a run that is not whole, in every format; none of one that is.
+    pub fn incomplete(&self) -> Option<String> {
+        let (absent, kernels) = (self.absent(), self.kernels_absent);
+        let word = match self.state {
+            State::Complete if absent + kernels == 0 => return None,
+            State::Complete => "INCOMPLETE",
+            State::Running => "NOT FINISHED",
+            State::Interrupted => "INTERRUPTED",
+        };
+        let mut text = match absent {
+            0 => format!("{word}: the cells that were not run say so"),
+            absent => format!("{word}: {absent} of {} cells have no verdict", self.selected),
+        };
+        if kernels > 0 {
+            text += &format!("; nothing of {kernels} of its kernels was run");
+        }
+        Some(text)
     }
 
     /// `1 fail, 5 pass`, the worst first; what is not there is said, too.

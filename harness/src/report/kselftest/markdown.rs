@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use super::text::{abis, cell_text, counts, reasons_of};
 use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
-use crate::judge::console::sanitize;
 use crate::model::{Abi, KernelName};
+use crate::report::markdown::escape;
 use crate::report::record::State;
 use crate::report::text::origin;
 
@@ -141,17 +141,4 @@ fn without_log(text: &str) -> String {
         Some((before, _)) => before.to_owned(),
         None => text.to_owned(),
     }
-}
-
-/// What a table or list cannot have in a line: line ends, bars, and what a renderer takes for markup.
-fn escape(text: &str) -> String {
-    let line: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let mut out = String::new();
-    for c in sanitize(line.join("; ")).chars() {
-        if matches!(c, '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
 }
