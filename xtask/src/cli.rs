@@ -11,6 +11,7 @@ use harness::boot::qemu::Accel;
 use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
 use harness::plan::ContractChoice;
 use harness::plan::recipe::MakeVar;
+use harness::report::format as report;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -51,6 +52,8 @@ pub enum Command {
     Bench(Bench),
     /// Read a KTAP or TAP log, console prefixes included: its tree, totals and problems
     Ktap(Ktap),
+    /// Print an earlier run in any format: for people, a cover letter, CI systems, programs
+    Report(Report),
 }
 
 /// Options that most commands have.
@@ -118,7 +121,7 @@ pub struct TestSyscall {
     pub contract: Contract,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
     /// Configure kernels by a profile of configs/profiles.yaml, too: `debug` has lockdep, KASAN and the like
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -155,6 +158,9 @@ pub struct RunArgs {
     /// Where logs and run.json go [default: a new folder below target/abimatrix]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write a report when the run ends, or is ended (repeatable); the formats are those of `report`
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = crate::report::parse_to)]
+    pub report: Vec<ReportTo>,
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -233,7 +239,7 @@ pub struct Kernels {
     pub build_folder: Option<PathBuf>,
 }
 
-/// How a result is printed.
+/// How a result is printed that is no run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -260,21 +266,58 @@ pub struct TestSelftest {
     pub list: bool,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: PageFormat,
+    pub format: ReportFormat,
     /// What test-syscall is told alike.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// How a result is printed that can also be a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PageFormat {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-    /// To keep, as a page.
-    Markdown,
+/// How a run is told, by the names that the library has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportFormat(pub report::Format);
+
+impl ValueEnum for ReportFormat {
+    fn value_variants<'a>() -> &'a [ReportFormat] {
+        const ALL: [ReportFormat; report::Format::ALL.len()] = {
+            let mut all = [ReportFormat(report::Format::Text); report::Format::ALL.len()];
+            let mut n = 0;
+            while n < all.len() {
+                all[n] = ReportFormat(report::Format::ALL[n]);
+                n += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
+}
+
+/// A report that is written when the run ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportTo {
+    /// What it is.
+    pub format: report::Format,
+    /// Where it goes.
+    pub file: PathBuf,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 it was printed (whatever the run came to), 2 no run or no whole \
+    record of one, 3 it cannot be printed")]
+pub struct Report {
+    /// The run: its folder, or the run.json in it [default: target/abimatrix/latest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `doctor`.

@@ -12,6 +12,7 @@ mod ktap;
 mod mutants;
 mod progress;
 mod recipe;
+mod report;
 mod runs;
 mod say;
 mod scan_log;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         cli::Command::ScanLog(args) => scan_log::run(args),
         cli::Command::Bench(args) => bench::run(args),
         cli::Command::Ktap(args) => ktap::run(args),
+        cli::Command::Report(args) => report::run(args),
     };
     match ended {
         Ok(exit) => exit.into(),

@@ -9,18 +9,19 @@ use harness::plan::host::{self, Host};
 use harness::plan::kselftest::{self, KselftestPlan, Selection};
 use harness::plan::tools::Tool;
 use harness::process::{Ctx, quote};
-use harness::report::kselftest::{KselftestRecord, disagreements, markdown, text};
+use harness::report::kselftest::{KselftestRecord, disagreements};
 use harness::report::record::State;
-use harness::report::text::Paint;
+use harness::report::sealed::AnyRun;
 use harness::run::{Means, kselftest as conductor};
 use harness::store::Store;
 
-use crate::cli::{Exit, PageFormat, TestSelftest};
-use crate::{clean, doctor, progress, recipe, runs, say, session, setup};
+use crate::cli::{Exit, TestSelftest};
+use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the programs and prints what came of them.
 pub fn run(args: &TestSelftest) -> Result<Exit> {
     runs::choose_color(&args.run.common);
+    report::prepare(&args.run, !args.run.dry_run && !args.list && args.from.is_empty())?;
     if !args.from.is_empty() {
         return again(args);
     }
@@ -47,8 +48,7 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
             // The run could not be written down: that is not the user's mistake.
             anyhow::Error::new(error).context(Exit::Incomplete)
         })?;
-        print(&record, args)?;
-        Ok(exit(&record, session::stopped(&ctx.stop)))
+        tell(record, args, session::stopped(&ctx.stop))
     })
 }
 
@@ -66,8 +66,7 @@ fn again(args: &TestSelftest) -> Result<Exit> {
     }
     let mut record = joined.context("no run is named")?;
     record.disagreements = disagreements(&record, &kselftest::explanations(&project)?);
-    print(&record, args)?;
-    Ok(exit(&record, None))
+    tell(record, args, None)
 }
 
 /// Looks at the host, plans and says what will be done; installs what is missing if that was asked
@@ -130,13 +129,10 @@ async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit
     Ok(if text.is_empty() { Exit::Nothing } else { Exit::Passed })
 }
 
-fn print(record: &KselftestRecord, args: &TestSelftest) -> Result<()> {
-    match args.format {
-        // anstream takes the colours out again where they do not belong.
-        PageFormat::Text => say::result(text::render(record, Paint::Colour).trim_end_matches('\n')),
-        PageFormat::Json => say::result(serde_json::to_string_pretty(record)?),
-        PageFormat::Markdown => say::result(markdown::render(record).trim_end_matches('\n')),
-    }
+fn tell(record: KselftestRecord, args: &TestSelftest, stopped: Option<&'static str>) -> Result<Exit> {
+    let exit = exit(&record, stopped);
+    report::tell(&AnyRun::Kselftest(Box::new(record)), args.format.0, &args.run.report)?;
+    Ok(exit)
 }
 
 /// The command as it could be typed again, without what changes nothing of the page.

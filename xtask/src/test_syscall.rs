@@ -10,16 +10,17 @@ use harness::plan::tools::{Need, Tool};
 use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
 use harness::report::record::{RunRecord, State};
-use harness::report::text::{self, Paint};
+use harness::report::sealed::AnyRun;
 use harness::run::{self, Looked, Means, RunError};
 use harness::store::Store;
 
-use crate::cli::{Exit, Format, TestSyscall, TransportChoice};
-use crate::{clean, doctor, progress, recipe, runs, say, session, setup};
+use crate::cli::{Exit, TestSyscall, TransportChoice};
+use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     runs::choose_color(&args.run.common);
+    report::prepare(&args.run, !args.run.dry_run)?;
     session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.run.common.project.as_deref())?;
@@ -27,8 +28,9 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         let stopped = session::stopped(&ctx.stop);
         Ok(match (ran, stopped) {
             (Ran::Judged(record), _) => {
-                print(&record, args)?;
-                exit(&record, stopped)
+                let exit = exit(&record, stopped);
+                report::tell(&AnyRun::Syscall(record), args.format.0, &args.run.report)?;
+                exit
             }
             (Ran::Planned | Ran::Nothing, Some(signal)) => Exit::Interrupted(signal),
             (Ran::Planned, None) => Exit::Passed,
@@ -159,14 +161,6 @@ pub fn lacks(args: &TestSyscall, host: &Host, sources: &[Tool]) -> Vec<(Tool, St
         lacks.extend(host.missing_for_ssh());
     }
     lacks
-}
-
-fn print(record: &RunRecord, args: &TestSyscall) -> Result<()> {
-    match args.format {
-        // anstream takes the colours out again where they do not belong.
-        Format::Text => say::result(text::render(record, Paint::Colour).trim_end_matches('\n')),
-        Format::Json => say::result(serde_json::to_string_pretty(record)?),
-    }
 }
 
 fn exit(record: &RunRecord, stopped: Option<&'static str>) -> Exit {

@@ -11,7 +11,7 @@ use harness::boot::link;
 use harness::plan::host;
 
 use crate::cli::{Exit, TestSyscall, TransportChoice};
-use crate::{doctor, progress, runs, say, session, setup, test_syscall};
+use crate::{doctor, progress, report, runs, say, session, setup, test_syscall};
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
@@ -20,6 +20,7 @@ pub fn is_needed(args: &TestSyscall) -> bool {
 
 /// Looks for what that takes, builds this program with ssh and becomes it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
+    report::prepare(&args.run, true)?;
     let stopped = session::run(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use harness::process::Guard;
+use harness::report::format::Format;
 use harness::store::Store;
 use serde_json::Value;
 use support::Run;
@@ -25,6 +26,7 @@ fn main() {
         ("a read-only cache is one clear error", read_only_cache),
         ("a folder for the run that cannot be written to is told before any work", no_place_for_the_run),
         ("output that is full or closed is no panic", full_output),
+        ("reports are written whole when a run ends or is ended, and none of another run stays", reports),
         ("damaged entries are made again, said aloud", damaged_entries),
         ("a git mirror that a killed git left locked is used again", dead_git),
         ("what dead runs left is swept, and their locks hold nobody up", left_by_the_dead),
@@ -179,6 +181,59 @@ fn full_output() {
         stderr: String::new(),
     };
     world.assert_passed(&run);
+}
+
+/// `--report` for each format, into this folder.
+fn asked(folder: &Path) -> Vec<String> {
+    let to = |format: &Format| ["--report".to_owned(), format!("{format}={}/{format}", folder.display())];
+    Format::ALL.iter().flat_map(to).collect()
+}
+
+fn reports() {
+    let world = warm();
+    let read = |folder: &Path, format: Format| std::fs::read_to_string(folder.join(format.name()));
+    let args = |name: &str, folder: &Path| [world.args(name), asked(folder)].concat();
+    // The run's own folder is made by the run.
+    let run = world.run(&args("reported", &world.out("reported")));
+    world.assert_passed(&run);
+    for format in Format::ALL {
+        let out = world.out("reported");
+        let told = support::xtask(&["report", out.to_str().unwrap(), "--format", format.name()]);
+        assert_eq!(read(&out, format).unwrap(), told.stdout, "{format}");
+    }
+    let schema = std::fs::read(Path::new(&support::checkout()).join("docs/run.schema.json")).unwrap();
+    let schema = jsonschema::draft202012::new(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(world.out("reported/run.json")).unwrap()).unwrap();
+    assert!(schema.is_valid(&record), "{:?}", schema.validate(&record));
+    // Ended by the user in a guest that never ends by itself.
+    world.life("console Linux version 1.0.0-mini (gcc) #1 SMP\nhello\nforever\n");
+    let folder = world.root().join("reports");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("junit"), "of yesterday").unwrap();
+    let mut started = world.start(&args("ended", &folder));
+    started.wait_for("boot ");
+    assert!(!folder.join("junit").exists(), "yesterday's report would be taken for this run's");
+    started.signal("INT");
+    let run = started.finish();
+    assert_eq!(run.code, Some(130), "{run}");
+    for format in Format::ALL {
+        let text = read(&folder, format).unwrap();
+        assert!(text.contains("INTERRUPTED") || text.contains("\"interrupted\""), "{format}: {text}");
+    }
+    let record: Value = serde_json::from_slice(&std::fs::read(folder.join("json")).unwrap()).unwrap();
+    assert!(schema.is_valid(&record), "{:?}", schema.validate(&record));
+    let junit = read(&folder, Format::Junit).unwrap();
+    let cells = junit.matches("<testsuite ").count();
+    assert_eq!(cells, 1 + CELLS, "{junit}");
+    assert!(!junit.contains("errors=\"0\""), "{junit}");
+    // What is printed goes nowhere: the files are there all the same.
+    world.life_with("bye", "sleep 1");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = world.command(&args("deaf", &folder)).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(read(&folder, Format::Junit).unwrap().contains("failures=\"0\""));
+    assert_eq!(World::names(&folder).len(), Format::ALL.len(), "nothing is left half written");
 }
 
 /// The files of this name in the entries of a kind.

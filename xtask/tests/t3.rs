@@ -4,6 +4,8 @@
 //! and those that touch the syscall tables (700 objects each) come last. Everything goes through
 //! the program itself, as a user would run it.
 
+#[path = "t3/reports.rs"]
+mod reports;
 mod support;
 #[path = "t3/wiring.rs"]
 mod wiring;
@@ -53,6 +55,10 @@ fn main() {
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
         ("a body that looks at one bit too few fails by its contract", against_the_contract),
         ("the examples of the rule book are green on one kernel, contracts and all", examples),
+        (
+            "a seeded x32 bug is told in every format, and the kernel's kunit.py counts as we do",
+            reports::seeded,
+        ),
     ]);
 }
 
