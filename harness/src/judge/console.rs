@@ -42,6 +42,7 @@ use serde::Serialize;
 use crate::broken::broken_one;
 
 mod derive;
+mod extent;
 mod kind;
 mod message;
 mod origin;
@@ -52,6 +53,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use extent::extents;
 pub use kind::Kind;
 pub use text::{sanitize, sanitize_lines, tail};
 
