@@ -12,7 +12,9 @@ use super::sealed::AnyRun;
 use super::text::{again, origin};
 use crate::judge::divergence::{Divergence, divergences};
 use crate::judge::verdict::Entry;
-use crate::model::{Abi, CaseResult, Hello, KernelName, KnownIssue, NotApplicable, SyscallName, Verdict};
+use crate::model::{
+    Abi, CaseResult, Explanation, Hello, KernelName, KnownIssue, NotApplicable, SyscallName, Verdict,
+};
 
 /// One run.
 #[derive(Debug)]
@@ -50,10 +52,14 @@ pub struct Row<'a> {
     pub kernel: &'a KernelName,
     /// What tells it from the kernel's other rows: the leg, or directory and program.
     pub label: String,
+    /// What rows have in common: the leg, or the directory.
+    pub group: &'a str,
     /// The cells that have their verdict.
     pub cells: BTreeMap<Abi, CellView<'a>>,
     /// The cases on which they disagree.
     pub divergences: Vec<Divergence>,
+    /// What is known of that, by case; without one it is about the program as a whole.
+    pub explained: BTreeMap<Option<&'a str>, &'a Explanation>,
 }
 
 /// One cell.
@@ -128,7 +134,7 @@ impl<'a> View<'a> {
         let mut rows: Vec<Row<'a>> = Vec::new();
         for cell in &run.cells {
             let label = cell.leg.to_string();
-            let row = row(&mut rows, &cell.kernel, label);
+            let row = row(&mut rows, &cell.kernel, label, cell.leg.name());
             row.cells.insert(cell.abi, of_cell(run, cell));
         }
         View {
@@ -153,8 +159,16 @@ impl<'a> View<'a> {
         let mut rows: Vec<Row<'a>> = Vec::new();
         for cells in kselftest::rows(run) {
             for (abi, cell) in cells {
-                let row = row(&mut rows, &cell.kernel, format!("{}/{}", cell.dir, cell.program));
+                let label = format!("{}/{}", cell.dir, cell.program);
+                let row = row(&mut rows, &cell.kernel, label, cell.dir.as_str());
                 row.cells.insert(abi, of_program(cell));
+            }
+        }
+        for found in &run.disagreements {
+            let label = format!("{}/{}", found.dir, found.program);
+            if let Some(note) = &found.note {
+                let row = row(&mut rows, &found.kernel, label, found.dir.as_str());
+                row.explained.insert(found.case.as_deref(), note);
             }
         }
         View {
@@ -222,10 +236,16 @@ impl<'a> View<'a> {
     }
 }
 
-fn row<'a, 'b>(rows: &'b mut Vec<Row<'a>>, kernel: &'a KernelName, label: String) -> &'b mut Row<'a> {
+fn row<'a, 'b>(
+    rows: &'b mut Vec<Row<'a>>,
+    kernel: &'a KernelName,
+    label: String,
+    group: &'a str,
+) -> &'b mut Row<'a> {
     let place = rows.iter().rposition(|row| row.kernel == kernel && row.label == label);
     let place = place.unwrap_or_else(|| {
-        rows.push(Row { kernel, label, cells: BTreeMap::new(), divergences: Vec::new() });
+        let (cells, divergences, explained) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        rows.push(Row { kernel, label, group, cells, divergences, explained });
         rows.len() - 1
     });
     &mut rows[place]
