@@ -167,3 +167,13 @@ pub const MARKDOWN_BYTES: usize = 1000 * KIB as usize;
 pub const MAIL_COLUMNS: usize = 72;
 /// Cells and disagreements that a cover letter tells one by one: a reader of a mail looks at no more.
 pub const COVER_LETTER_SHOWN: usize = 20;
+
+/// Console lines on one HTML page, shared by its cells: six cells show theirs whole, of five hundred
+/// each has what matters.
+pub const PAGE_CONSOLE_LINES: usize = 12_000;
+/// Bytes of consoles on one page, whatever is in them: with more a telephone takes seconds to open it.
+pub const PAGE_CONSOLE_BYTES: usize = 3 * MIB as usize;
+/// Cases on one page, shared likewise.
+pub const PAGE_CASES: usize = 30_000;
+/// Cases of one row on which the ABIs disagree that are shown side by side.
+pub const PAGE_DIVERGENCES: usize = 40;

@@ -5,6 +5,7 @@
 mod ascii;
 pub mod cover_letter;
 pub mod format;
+pub mod html;
 pub mod junit;
 pub mod kselftest;
 pub mod ktap;
