@@ -8,6 +8,7 @@ mod breaks;
 mod clean;
 mod cli;
 mod doctor;
+mod html;
 mod ktap;
 mod mutants;
 mod progress;

@@ -108,6 +108,14 @@ pub fn today() -> Date {
     day.parse().expect("a stamp begins with a day")
 }
 
+/// `2026-11-21 23:03:01 UTC`.
+pub fn in_words(unix_s: u64) -> String {
+    let stamp = stamp(unix_s);
+    let part = |range: std::ops::Range<usize>| &stamp[range];
+    let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
+    format!("{} {} UTC", day.join("-"), time.join(":"))
+}
+
 /// `20261121T230301Z`: sorts as time does.
 fn stamp(unix_s: u64) -> String {
     let (days, s) = (unix_s / 86_400, unix_s % 86_400);
@@ -131,5 +139,6 @@ mod tests {
         assert_eq!(stamp(0), "19700101T000000Z");
         assert_eq!(stamp(951_782_400), "20000229T000000Z");
         assert_eq!(stamp(1_795_302_181), "20261121T230301Z");
+        assert_eq!(in_words(1_795_302_181), "2026-11-21 23:03:01 UTC");
     }
 }
