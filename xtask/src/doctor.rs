@@ -37,9 +37,11 @@ pub fn sources(project: &Project) -> Result<Vec<Tool>> {
     Ok(sources)
 }
 
-/// Everything that a package would bring: what is required, the columns, and what only helps.
+/// Everything that a package would bring: what is required, the columns, and what only helps; not what
+/// the tests alone need.
 pub fn missing(host: &Host, sources: &[Tool]) -> Vec<Tool> {
-    let of_table = host.found.iter().filter(|found| found.state.is_err()).map(|found| found.tool.clone());
+    let absent = host.found.iter().filter(|found| found.state.is_err());
+    let of_table = absent.map(|found| found.tool.clone()).filter(|tool| tool.need != Need::Tests);
     let of_sources = host.missing(sources).into_iter().map(|(tool, _)| tool);
     let mut tools: Vec<Tool> = Vec::new();
     for tool in of_table.chain(of_sources) {
@@ -87,7 +89,7 @@ fn table(host: &Host, sources: &[Tool], kvm: &str) -> String {
             (Ok(state), _) => ("ok", state.clone()),
             (Err(why), Need::Required) => ("MISSING", advice(&tool, why)),
             (Err(why), Need::Column(_) | Need::Selftests) => ("missing", advice(&tool, why)),
-            (Err(why), Need::Ssh | Need::Helpful) => ("absent", advice(&tool, why)),
+            (Err(why), Need::Ssh | Need::Tests | Need::Helpful) => ("absent", advice(&tool, why)),
         };
         lines.push(format!("{word:8} {:width$}  {what}", tool.name));
     }

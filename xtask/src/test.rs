@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use harness::plan::host;
-use harness::plan::tools::Tool;
+use harness::plan::tools::{Need, Tool};
 
 use crate::cli::{Exit, Test};
 use crate::{breaks, doctor, mutants, progress, session, setup};
@@ -117,8 +117,10 @@ fn prepare(args: &Test) -> Result<()> {
     let sources = doctor::sources(&project)?;
     let missing = |host: &host::Host| -> Vec<Tool> {
         // The tests look at all three ABIs: a column that is only missed elsewhere is needed here.
-        let helpful = |tool: &Tool| tool.need == harness::plan::tools::Need::Helpful && !args.common.setup;
-        doctor::missing(host, &sources).into_iter().filter(|tool| !helpful(tool)).collect()
+        let helpful = |tool: &Tool| tool.need == Need::Helpful && !args.common.setup;
+        let absent = host.found.iter().filter(|found| found.state.is_err()).map(|found| found.tool.clone());
+        let of_tests = absent.filter(|tool| tool.need == Need::Tests);
+        doctor::missing(host, &sources).into_iter().chain(of_tests).filter(|tool| !helpful(tool)).collect()
     };
     session::run(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;

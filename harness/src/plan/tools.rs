@@ -41,6 +41,8 @@ pub enum Need {
     Column(Abi),
     /// Only `--transport ssh` and `both` need it.
     Ssh,
+    /// Only this project's own tests need it.
+    Tests,
     /// It only makes things faster.
     Helpful,
 }
@@ -98,6 +100,11 @@ pub fn tools() -> Vec<Tool> {
     ];
     tools.extend(ssh.map(|tool| Tool { need: Need::Ssh, ..tool }));
     tools.extend(super::kselftest::tools());
+    let browser = [
+        program("chromium", "chromium", "opens the HTML report in this project's own tests"),
+        program("chromedriver", "chromium-driver", "drives it there"),
+    ];
+    tools.extend(browser.map(|tool| Tool { need: Need::Tests, ..tool }));
     tools.push(Tool {
         need: Need::Helpful,
         ..program("ccache", "ccache", "makes a second build of the same sources cheap")
