@@ -159,5 +159,6 @@ int main(void)
 	}
 	link_bye(i);
 	link_wait_close();
+	link_shut();
 	power_off(EXIT_SUCCESS);
 }

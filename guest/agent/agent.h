@@ -15,6 +15,7 @@
 #include "plan.h"
 
 #define PORT_NAME		"abimatrix.results"
+#define WORDS_NAME		"abimatrix.words"
 #define PORT_WAIT_MS		10000	/* probing the device happens long before this */
 #define CARD_WAIT_MS		1000	/* the same */
 #define SSH_WAIT_MS		30000	/* for a session: well before the host gives up the boot */
@@ -65,6 +66,9 @@ ssize_t link_forward(uint16_t run, uint8_t stream, int fd);
 void link_refuse(const char *reason, unsigned int line);
 void link_bye(unsigned int runs);
 void link_wait_close(void);
+void link_shut(void);
+/* A line for people, on the port for words if there is one. */
+void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ssh.c: the way in where there is no port. */
 bool ssh_wanted(void);

@@ -22,6 +22,10 @@ static struct {
 	uint8_t nonce[ABX_NONCE_BYTES];
 } port = { .fd = -1 };
 
+/* The port with words for people, if the host has given one, and whether a line is open there. */
+static int words_fd = -1;
+static bool words_open;
+
 /* Static, since PID 1 must be able to report when memory is short. */
 static uint8_t sending[ABX_FRAME_MAX];
 static uint8_t receiving[ABX_FRAME_MAX];
@@ -63,14 +67,16 @@ void text_string(struct text *text, const char *key, const char *value)
 }
 
 #ifdef ABX_HOST_TEST
-static int find_port(void)
+static int find_port(const char *wanted)
 {
+	if (strcmp(wanted, PORT_NAME))
+		return -1;
 	port.ends = true;
 	fcntl(3, F_SETFD, FD_CLOEXEC);
 	return 3;
 }
 #else
-static int find_port(void)
+static int find_port(const char *wanted)
 {
 	static const char class[] = "/sys/class/virtio-ports";
 	char path[512], name[64];
@@ -85,7 +91,7 @@ static int find_port(void)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/name", class, entry->d_name);
-		if (!read_line(path, name, sizeof(name)) || strcmp(name, PORT_NAME))
+		if (!read_line(path, name, sizeof(name)) || strcmp(name, wanted))
 			continue;
 		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
 		fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -106,9 +112,12 @@ void link_open(void)
 		return;
 	}
 	for (;;) {
-		port.fd = find_port();
-		if (port.fd >= 0)
+		port.fd = find_port(PORT_NAME);
+		if (port.fd >= 0) {
+			/* Before the other one on the bus: it is there by now, or never. */
+			words_fd = find_port(WORDS_NAME);
 			return;
+		}
 		if (now_ns() >= limit)
 			die("no virtio port named " PORT_NAME " within %d ms",
 			    PORT_WAIT_MS);
@@ -116,6 +125,38 @@ void link_open(void)
 		if (pause_ms < 16)
 			pause_ms *= 2;
 	}
+}
+
+/* Words are a courtesy: whoever does not take them loses them. */
+static void words_put(const char *bytes, size_t left)
+{
+	ssize_t sent;
+
+	while (words_fd >= 0 && left) {
+		sent = write(words_fd, bytes, left);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent <= 0)
+			return;
+		bytes += sent;
+		left -= (size_t)sent;
+		words_open = bytes[-1] != '\n';
+	}
+}
+
+void tell(const char *format, ...)
+{
+	char line[PLAN_VALUE_MAX + 64];
+	va_list args;
+	int bytes;
+
+	va_start(args, format);
+	bytes = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (words_open)
+		words_put("\n", 1);
+	if (bytes > 0 && (size_t)bytes < sizeof(line))
+		words_put(line, (size_t)bytes);
 }
 
 /* Without it nothing can be told; what is said here tells whose fault it is. */
@@ -169,6 +210,8 @@ ssize_t link_forward(uint16_t run, uint8_t stream, int fd)
 		return got;
 	payload[0] = stream;
 	send_frame(ABX_OUT, run, payload, (size_t)got + 1);
+	if (stream == 1)
+		words_put((const char *)payload + 1, (size_t)got);
 	return got;
 }
 
@@ -264,6 +307,7 @@ void link_bye(unsigned int runs)
 	text_add(&text, "runs=%u\n", runs);
 	text_add(&text, "frames=%u\n", (unsigned int)port.seq);
 	text_add(&text, "digest=%08x\n", (unsigned int)port.digest);
+	tell("abimatrix bye\n");
 	link_send_text(ABX_BYE, ABX_NO_RUN, &text);
 }
 
@@ -293,4 +337,17 @@ void link_wait_close(void)
 			return;
 		have += (size_t)got;
 	}
+}
+
+/*
+ * A port's close is a message that the kernel waits for until the host has taken it, and
+ * what was queued before it is then taken as well, or is before the machine may go off.
+ * That matters where nobody confirms: the CLOSE of a script has come long ago.
+ */
+void link_shut(void)
+{
+	if (words_fd >= 0)
+		close(words_fd);
+	if (!port.ends)
+		close(port.fd);
 }

@@ -424,6 +424,8 @@ static void send_start(const struct run *run)
 	text_add(&text, "pid=%d\n", (int)run->pid);
 	text_add(&text, "tainted=%llu\n", (unsigned long long)run->tainted);
 	link_send_text(ABX_START, run->index, &text);
+	tell("abimatrix start %u %s %s\n", run->index,
+	      run->plan->traced ? "traced" : "plain", run->plan->arg[0]);
 }
 
 static void start(struct run *run)
@@ -496,14 +498,17 @@ static unsigned long long microseconds(struct timeval time)
 
 static void send_end(const struct run *run)
 {
+	const char *outcome;
 	struct text text = { .used = 0 };
+	unsigned long long tainted = read_tainted();
 	unsigned int i;
 	int code;
 
-	text_add(&text, "outcome=%s\n", outcome_of(run, &code));
+	outcome = outcome_of(run, &code);
+	text_add(&text, "outcome=%s\n", outcome);
 	text_add(&text, "code=%d\n", code);
 	text_add(&text, "tainted_before=%llu\n", (unsigned long long)run->tainted);
-	text_add(&text, "tainted_after=%llu\n", (unsigned long long)read_tainted());
+	text_add(&text, "tainted_after=%llu\n", tainted);
 	text_add(&text, "wall_us=%llu\n",
 		 (unsigned long long)(run->ended - run->started) / 1000);
 	text_add(&text, "user_us=%llu\n", microseconds(run->usage.ru_utime));
@@ -520,6 +525,13 @@ static void send_end(const struct run *run)
 			 (unsigned int)run->plan->door[i].arch,
 			 (unsigned int)run->plan->door[i].nr,
 			 (unsigned long long)run->trace.entries[i]);
+	for (i = 0; i < run->plan->doors; i++)
+		tell("abimatrix entry %u %08x:%u %s\n", run->index,
+		      (unsigned int)run->plan->door[i].arch,
+		      (unsigned int)run->plan->door[i].nr,
+		      run->trace.entries[i] ? "entered" : "not entered");
+	tell("abimatrix end %u %s %d tainted %llu\n", run->index, outcome, code,
+	      tainted);
 	link_send_text(ABX_END, run->index, &text);
 }
 
