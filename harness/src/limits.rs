@@ -15,6 +15,8 @@ pub const TREE_EDITS: usize = 3000;
 pub const INPUT_FILE_BYTES: u64 = MIB;
 /// One patch. The largest kernel patches on the lists are below it; a generated one is a mistake.
 pub const PATCH_BYTES: u64 = 10 * MIB;
+/// A patch's name in the run's folder: some are subjects of mails, and a file's name has 255 bytes.
+pub const PATCH_NAME_CHARS: usize = 100;
 /// Patches of one series: the longest series on the lists have about two hundred.
 pub const SERIES_PATCHES: usize = 512;
 /// Series that stand on one another: the tables of a tree have fewer numbers that are free and below 512.
@@ -177,3 +179,10 @@ pub const PAGE_CONSOLE_BYTES: usize = 3 * MIB as usize;
 pub const PAGE_CASES: usize = 30_000;
 /// Cases of one row on which the ABIs disagree that are shown side by side.
 pub const PAGE_DIVERGENCES: usize = 40;
+/// How often `repro` runs a cell at most: a night of guests that take half a minute.
+pub const REPRO_TIMES: u32 = 1000;
+/// The journal of one guest: one that prints a byte each millisecond fills it in five minutes, and a boot
+/// takes a few KiB. A fuller one is cut and says so: its cell cannot be replayed.
+pub const JOURNAL_BYTES: u64 = 16 * MIB;
+/// What `repro` reads of an order: one with a contract's cases has a few hundred KiB.
+pub const ORDER_BYTES: u64 = 64 * MIB;

@@ -20,6 +20,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::broken::broken;
+use crate::judge::watch::Event;
 use crate::model::{Door, GuestMessage, Mode, Outcome, Plan, PlannedRun, RunEnd, Stream};
 
 pub use plan::{EncodeError, encode_plan};
@@ -82,6 +83,16 @@ pub struct FrameProblem {
     pub offset: u64,
     /// What is wrong with it.
     pub kind: ProblemKind,
+}
+
+impl Event<'_> {
+    /// What a decoder made of the agent's stream, as the watch is told of it.
+    pub fn decoded(decoded: Result<GuestMessage, FrameProblem>) -> Event<'static> {
+        match decoded {
+            Ok(message) => Event::Message(message),
+            Err(problem) => Event::BadFrame { name: problem.kind.name(), text: problem.to_string() },
+        }
+    }
 }
 
 /// What can be wrong with a frame.

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::time::MissedTickBehavior;
 
 use super::frames::{self, Decoder, Nonce};
+use super::journal::Journal;
 use super::link::{self, Bridge, SshAccess};
 use super::qemu::{Channels, Guest};
 use super::qmp::{self, Said};
@@ -53,6 +54,8 @@ pub mod log {
     pub const SSH: &str = "ssh.log";
     /// The registers of a guest that was ended for its silence.
     pub const REGISTERS: &str = "registers.log";
+    /// What happened when: see [`crate::boot::journal`].
+    pub const JOURNAL: &str = "journal";
 }
 
 /// Boots `guest`, has it run `plan`, and returns what was seen. The logs go to `folder`.
@@ -92,6 +95,7 @@ pub async fn run(
     let mut command = Cmd::new(&guest.qemu).args(guest.args(channels));
     fs::write(folder.join(log::ARGV), format!("{}\n", command.display()))?;
     let logs = Logs::create(folder)?;
+    let journal = Journal::begin(fs::File::create(folder.join(log::JOURNAL))?, nonce, deadlines)?;
     let clock = Clock::start();
     for inherited in [Some(console_peer), port, Some(monitor_peer)].into_iter().flatten() {
         command = command.inherit(inherited);
@@ -108,6 +112,7 @@ pub async fn run(
         nonce,
         qmp: qmp::Reader::default(),
         watch: Watch::new(plan.runs.len(), deadlines),
+        journal,
         logs,
         request,
         stderr: Tail::new(limits::QEMU_STDERR_BYTES),
@@ -121,6 +126,7 @@ pub async fn run(
         // What else was seen is worth more than this file.
         let _ = fs::write(folder.join(log::REGISTERS), registers);
     }
+    session.journal.finish()?;
     Ok(session.watch.into_evidence())
 }
 
@@ -165,6 +171,7 @@ struct Session<'a> {
     nonce: Nonce,
     qmp: qmp::Reader,
     watch: Watch,
+    journal: Journal<fs::File>,
     logs: Logs,
     request: Vec<u8>,
     stderr: Tail,
@@ -286,8 +293,20 @@ impl Session<'_> {
         Ok(self.logs.console_bytes + self.logs.results_bytes > before)
     }
 
+    /// The guest's age in whole milliseconds, as the journal has it.
+    fn now(&mut self) -> Duration {
+        Duration::from_millis(self.clock.passed().as_millis() as u64)
+    }
+
     fn step(&mut self, event: Event<'_>) -> Option<Action> {
-        self.watch.step(self.clock.passed(), event)
+        let now = self.now();
+        self.journal.event(now, &event);
+        let ticked = event == Event::Tick;
+        let action = self.watch.step(now, event);
+        if ticked && action.is_some() {
+            self.journal.tick(now);
+        }
+        action
     }
 
     fn console_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {
@@ -311,12 +330,12 @@ impl Session<'_> {
     }
 
     fn result_bytes(&mut self, bytes: &[u8]) -> Result<Option<Action>, VmError> {
-        let mut action = None;
+        let (mut action, now) = (None, self.now());
         if bytes.is_empty() {
             self.results = None;
+            self.journal.results(now, bytes);
             if let Some(problem) = self.decoder.finish() {
-                let event = Event::BadFrame { name: problem.kind.name(), text: problem.to_string() };
-                action = self.step(event);
+                action = self.watch.step(now, Event::decoded(Err(problem)));
             }
             return Ok(action);
         }
@@ -324,12 +343,11 @@ impl Session<'_> {
         let kept = &bytes[..bytes.len().min(room)];
         self.logs.results.write_all(kept)?;
         self.logs.results_bytes += kept.len() as u64;
+        if !kept.is_empty() {
+            self.journal.results(now, kept);
+        }
         for decoded in self.decoder.push(kept) {
-            let event = match decoded {
-                Ok(message) => Event::Message(message),
-                Err(problem) => Event::BadFrame { name: problem.kind.name(), text: problem.to_string() },
-            };
-            action = more_urgent(action, self.step(event));
+            action = more_urgent(action, self.watch.step(now, Event::decoded(decoded)));
         }
         if kept.len() < bytes.len() {
             let over = Event::TooMuch { stream: "result port", limit_bytes: limits::RESULT_BYTES };

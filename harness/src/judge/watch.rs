@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::console::{Finding, Kind, Scanner, sanitize};
 use crate::broken::broken_one;
 use crate::limits;
@@ -63,7 +65,8 @@ pub enum Event<'a> {
 }
 
 /// Why the way to the agent over ssh is no more.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LinkFailure {
     /// Somebody else answered than the guest that was started.
     #[error("the host key is not the guest's: {found} and not {expected}")]
@@ -235,7 +238,7 @@ enum Phase {
 }
 
 /// How long each phase may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadlines {
     /// From spawn to hello.
     pub boot: Duration,

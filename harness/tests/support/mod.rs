@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::boot::journal::{self, JournalError};
 use harness::boot::qemu::{Accel, Guest, Machine, Size};
 use harness::boot::vm;
 use harness::build::initramfs::PROBE;
@@ -155,8 +156,15 @@ impl Scene {
         let started = Instant::now();
         let (plan, expectation) = agenda();
         let evidence = vm::run(ctx, &self.guest, &plan, self.deadlines, &self.logs).await.unwrap();
+        assert_eq!(self.replayed(&plan).unwrap(), evidence, "its journal tells another life");
         let judged = judge(&expectation, &evidence);
         Seen { evidence, judged, elapsed: started.elapsed() }
+    }
+
+    /// What the journal and the logs of this guest make of it.
+    pub fn replayed(&self, plan: &Plan) -> Result<Evidence, JournalError> {
+        let journal = String::from_utf8(self.log(vm::log::JOURNAL)).unwrap();
+        journal::replay(&journal, plan, &self.log(vm::log::CONSOLE), &self.log(vm::log::RESULTS))
     }
 
     pub fn log(&self, name: &str) -> Vec<u8> {
