@@ -41,14 +41,20 @@ use crate::report::record::{
 };
 use crate::store::Store;
 
+mod again;
 mod cell;
+mod judged;
 pub mod kselftest;
 mod machines;
+mod order;
+pub mod stored;
 mod survey;
 
-pub use cell::WorkOrder;
-use cell::{Job, SYMBOLS, agenda};
+pub use again::{Again, Replayed, again, replay};
+use cell::{Job, agenda};
+use judged::SYMBOLS;
 use machines::{Machines, host_record};
+pub use order::{Expects, Images, WorkOrder};
 pub use survey::{Looked, survey};
 
 /// What a run needs beside its plan.
@@ -284,19 +290,8 @@ impl Shared {
         }
     }
 
-    /// The same call with the same meaning gives the same by every ABI: where each cell is content
-    /// with its own answers and they are not the same, none of them is a pass.
     fn compare(&self) {
-        let mut record = self.record.borrow_mut();
-        let rows: BTreeSet<(KernelName, Leg)> =
-            record.cells.iter().map(|cell| (cell.kernel.clone(), cell.leg)).collect();
-        for (kernel, leg) in rows {
-            let mut row: Vec<_> = record.cells.iter_mut().collect();
-            row.retain(|cell| cell.kernel == kernel && cell.leg == leg && !cell.cases.is_empty());
-            let cases = row.iter().map(|cell| (cell.abi, cell.cases.as_slice())).collect();
-            let Some(cause) = divergence::in_value(&cases) else { continue };
-            row.into_iter().for_each(|cell| cell.disagrees(&cause));
-        }
+        compare_rows(&mut self.record.borrow_mut().cells);
     }
 
     /// Notes the known issues that no cell has shown although it could have.
@@ -338,6 +333,20 @@ impl Shared {
     fn is_open(&self, id: &CellId) -> bool {
         let judged = self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
         self.order.contains(id) && !judged && !self.sent.borrow().contains(id)
+    }
+}
+
+/// The same call with the same meaning gives the same by every ABI: where each cell is content
+/// with its own answers and they are not the same, none of them is a pass.
+fn compare_rows(cells: &mut [CellRecord]) {
+    let rows: BTreeSet<(KernelName, Leg)> =
+        cells.iter().map(|cell| (cell.kernel.clone(), cell.leg)).collect();
+    for (kernel, leg) in rows {
+        let mut row: Vec<_> = cells.iter_mut().collect();
+        row.retain(|cell| cell.kernel == kernel && cell.leg == leg && !cell.cases.is_empty());
+        let cases = row.iter().map(|cell| (cell.abi, cell.cases.as_slice())).collect();
+        let Some(cause) = divergence::in_value(&cases) else { continue };
+        row.into_iter().for_each(|cell| cell.disagrees(&cause));
     }
 }
 
@@ -477,9 +486,11 @@ impl Conductor<'_> {
                 let (runs, mut expectation) = agenda(leg);
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
-                let order = WorkOrder { guest, plan: GuestPlan { runs }, expectation };
+                let images = self.machines.images(&guest)?;
+                let (plan, expects) = (GuestPlan { runs }, Expects::Syscall(expectation));
+                let order = WorkOrder { guest, plan, deadlines, images, expects };
                 let orders = self.orders(order, image, abi, &kernel.name).await?;
-                let job = Job { shared: self.shared.clone(), id, orders, deadlines };
+                let job = Job { shared: self.shared.clone(), id, orders };
                 let machine = self.machine.clone();
                 self.shared.sent.borrow_mut().insert(job.id.clone());
                 cells.spawn_local(async move { job.run(&machine).await });
@@ -512,6 +523,7 @@ impl Conductor<'_> {
                 let access = SshAccess { client_key: kit.client_key.clone(), host_key: kit.host_key.clone() };
                 order.guest.initramfs = initramfs;
                 order.guest.ssh = Some(access);
+                order.images = self.machines.images(&order.guest)?;
                 self.ssh = Some(kit);
             }
             orders.push((transport, order));

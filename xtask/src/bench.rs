@@ -22,7 +22,6 @@ use harness::boot::frames::{self, Nonce};
 use harness::boot::qemu::Channels;
 use harness::boot::qmp;
 use harness::boot::vm;
-use harness::judge::verdict;
 use harness::judge::watch::Deadlines;
 use harness::model::Verdict;
 use harness::report::record::RunRecord;
@@ -194,7 +193,7 @@ fn lost_boots(args: &Bench, scratch: &Path, order: &WorkOrder, boots: usize) -> 
                 tokio::join!(one(done), async { if batch > 1 { Some(one(done + 1).await) } else { None } });
             for seen in [Some(a), b].into_iter().flatten() {
                 let seen = seen??;
-                let judged = verdict::judge(&order.expectation, &seen);
+                let judged = order.judge(&seen);
                 if judged.verdict != Verdict::Pass {
                     lost.push(judged.cause.map(|cause| cause.to_string()).unwrap_or_default());
                 }

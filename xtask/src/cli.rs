@@ -54,6 +54,10 @@ pub enum Command {
     Ktap(Ktap),
     /// Print an earlier run in any format: for people, a cover letter, CI systems, programs
     Report(Report),
+    /// Judge the logs of an earlier run again by today's rules, without a guest
+    Replay(Replay),
+    /// Run one cell of an earlier run again, and say whether its verdict repeats
+    Repro(Repro),
 }
 
 /// Options that most commands have.
@@ -424,6 +428,55 @@ pub struct Ktap {
     /// How it is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 everything is judged as it was, 1 something is not, 2 the run cannot be read or its logs
+are not what it wrote
+
+What was expected of a cell, known issues included, is what was expected then: today's are the rules.")]
+pub struct Replay {
+    /// The run: its folder, or `latest`
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Only this cell, by its name as it is printed, its folder's name, or words that only it has [default: all]
+    #[arg(value_name = "CELL")]
+    pub cell: Vec<String>,
+    /// The folder with configs/, guest/ and kernels/, below which `latest` lies [default: this checkout]
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+}
+
+/// `repro`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 the verdict repeats, every time (--until-fail: it passed every time), 1 it does not, 2 wrong
+usage or input, 3 it could not be tried; 129, 130 and 143 as of the other commands
+
+The same means: verdict, cause and each case's verdict are those of the run.")]
+pub struct Repro {
+    /// The run: its folder, or `latest`
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The cell, by its name as it is printed (linux-6.12 patched m32), its folder's name, or words that only
+    /// it has (m32) [default: the first that did not pass]
+    #[arg(value_name = "CELL")]
+    pub cell: Vec<String>,
+    /// So many times, one after another
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(harness::limits::REPRO_TIMES)))]
+    pub times: u32,
+    /// Until it does not pass, as often as --times says at most [default: 1000]
+    #[arg(long)]
+    pub until_fail: bool,
+    /// Look at this case alone; the whole program is run nevertheless
+    #[arg(long, value_name = "NAME")]
+    pub case: Option<String>,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 fn parse_jobs(text: &str) -> Result<usize, String> {

@@ -14,6 +14,8 @@ mod mutants;
 mod progress;
 mod recipe;
 mod report;
+mod replay;
+mod repro;
 mod runs;
 mod say;
 mod scan_log;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         cli::Command::Bench(args) => bench::run(args),
         cli::Command::Ktap(args) => ktap::run(args),
         cli::Command::Report(args) => report::run(args),
+        cli::Command::Replay(args) => replay::run(args),
+        cli::Command::Repro(args) => repro::run(args),
     };
     match ended {
         Ok(exit) => exit.into(),

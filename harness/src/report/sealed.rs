@@ -85,7 +85,7 @@ impl AnyRun {
     /// Reads the record of an earlier run: its folder, or the file in it.
     pub fn read(run: &Path) -> Result<AnyRun, ReadError> {
         let file = file(run)?;
-        let value = value(&file)?;
+        let value = value(&file, &["schema", "cells"])?;
         // Each kind has a field that the other has not.
         match value.get("syscall").is_some() {
             true => Ok(AnyRun::Syscall(Box::new(typed(&file, value, super::record::SCHEMA)?))),
@@ -137,16 +137,28 @@ fn file(run: &Path) -> Result<PathBuf, ReadError> {
     }
 }
 
-/// The file's content, if the seal on it fits.
-fn value(file: &Path) -> Result<Value, ReadError> {
+/// Reads another sealed file of a run, of at most so many bytes.
+pub fn read<T: DeserializeOwned>(file: &Path, limit: u64) -> Result<T, ReadError> {
+    let io = |error| ReadError::Io { file: file.to_owned(), error };
+    let bytes = std::fs::metadata(file).map_err(io)?.len();
+    if bytes > limit {
+        return Err(ReadError::TooLarge { file: file.to_owned(), bytes });
+    }
+    let foreign =
+        |error: serde_json::Error| ReadError::Foreign { file: file.to_owned(), error: error.to_string() };
+    serde_json::from_value(value(file, &[])?).map_err(foreign)
+}
+
+/// The file's content, if it has these fields and the seal on it fits.
+fn value(file: &Path, with: &[&str]) -> Result<Value, ReadError> {
     let bytes = std::fs::read(file).map_err(|error| ReadError::Io { file: file.to_owned(), error })?;
     let foreign = |error: String| ReadError::Foreign { file: file.to_owned(), error };
     let mut value: Value = serde_json::from_slice(&bytes).map_err(|error| foreign(error.to_string()))?;
     let Some(fields) = value.as_object_mut() else {
         return Err(foreign("it is no JSON object".to_owned()));
     };
-    if !fields.contains_key("schema") || !fields.contains_key("cells") {
-        return Err(foreign("it has no `schema` and `cells`".to_owned()));
+    if !with.iter().all(|name| fields.contains_key(*name)) {
+        return Err(foreign(format!("it has no `{}`", with.join("` and `"))));
     }
     let seal = fields.remove(SEAL);
     let seal = seal.as_ref().and_then(Value::as_str).map(str::to_owned);

@@ -4,25 +4,19 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::{Shared, below, file_name};
-use crate::boot::qemu::Guest;
-use crate::boot::vm;
+use super::order::{Expects, WorkOrder};
+use super::{Shared, below, file_name, judged};
 use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
-use crate::judge::verdict::{self, Expectation, ExpectedRun, Role};
-use crate::judge::watch::{Deadlines, Evidence};
-use crate::judge::{console, symbols};
+use crate::judge::verdict::{Expectation, ExpectedRun, Role};
+use crate::judge::watch::Evidence;
 use crate::limits;
-use crate::model::{
-    Abi, Cause, CellId, Judged, Leg, Mode, Plan as GuestPlan, PlannedRun, RunEvent, Transport, Verdict,
-};
+use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, PlannedRun, RunEvent, Transport};
 use crate::plan::files::Spec;
 use crate::plan::numbers;
-use crate::process::StopLevel;
-use crate::report::record::{CellRecord, Durations, FindingRecord};
+use crate::process::{Ctx, StopLevel};
+use crate::report::record::CellRecord;
 
 /// What a guest is asked to do, and what the judge is to expect of it.
 pub(super) fn agenda(
@@ -79,35 +73,6 @@ pub(super) fn agenda(
     (runs, Expectation { leg, abi, number, table, runs: expected, known, not_applicable })
 }
 
-/// All that it takes to run a cell again and judge it, kept beside its logs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkOrder {
-    /// The machine.
-    pub guest: Guest,
-    /// What it is asked to do.
-    pub plan: GuestPlan,
-    /// What the judge expects of it.
-    pub expectation: Expectation,
-}
-
-impl WorkOrder {
-    /// The file's name in the cell's folder.
-    pub const FILE: &str = "order.json";
-
-    /// Reads the order of a cell that was run.
-    pub fn read(cell: &Path) -> std::io::Result<WorkOrder> {
-        Ok(serde_json::from_slice(&fs::read(cell.join(WorkOrder::FILE))?)?)
-    }
-
-    fn write(&self, cell: &Path) -> std::io::Result<()> {
-        fs::create_dir_all(cell)?;
-        fs::write(cell.join(WorkOrder::FILE), serde_json::to_vec_pretty(self)?)
-    }
-}
-
-/// How a kernel's symbols are called beside it.
-pub(super) const SYMBOLS: &str = "System.map";
-
 /// One cell on its way.
 pub(super) struct Job {
     /// What all parts of the run share.
@@ -116,8 +81,6 @@ pub(super) struct Job {
     pub(super) id: CellId,
     /// What is done over each transport, one after the other.
     pub(super) orders: Vec<(Transport, WorkOrder)>,
-    /// How long its guest may take for what.
-    pub(super) deadlines: Deadlines,
 }
 
 impl Job {
@@ -157,39 +120,21 @@ impl Job {
 
     /// Runs one guest and judges it.
     async fn once(&self, order: &WorkOrder, folder: &Path) -> CellRecord {
-        let WorkOrder { guest, plan, .. } = order;
-        let ran = match order.write(folder) {
-            Ok(()) => vm::run(&self.shared.ctx, guest, plan, self.deadlines, folder).await,
-            Err(error) => Err(error.into()),
-        };
-        match ran {
-            Ok(mut seen) => {
-                // A name needs the kernel's symbols, and the judge reads no files.
-                let map =
-                    || std::fs::read_to_string(guest.kernel.with_extension(SYMBOLS)).unwrap_or_default();
-                seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
-                self.record(&order.expectation, &seen, folder)
-            }
-            Err(error) => {
-                let detail = error.to_string();
-                CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))
-            }
+        match seen(&self.shared.ctx, order, folder).await {
+            Ok((expected, seen)) => judged::cell(&self.id, expected, &seen, folder, &self.shared.out),
+            Err(detail) => CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
         }
     }
+}
 
-    fn record(&self, expected: &Expectation, seen: &Evidence, folder: &Path) -> CellRecord {
-        let mut cell = CellRecord::new(&self.id, verdict::judge(expected, seen));
-        cell.entries = verdict::entries(expected, seen);
-        cell.not_applicable.clone_from(&expected.not_applicable);
-        cell.recorded = verdict::recorded(expected, seen).into_iter().map(Into::into).collect();
-        cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
-        cell.durations = Durations::of(seen);
-        cell.findings = seen.findings.iter().map(FindingRecord::from).collect();
-        cell.logs = below(&self.shared.out, folder);
-        if cell.verdict != Verdict::Pass {
-            let console = std::fs::read(folder.join(vm::log::CONSOLE)).unwrap_or_default();
-            cell.console_tail = console::tail(&console, limits::TAIL_LINES);
-        }
-        cell
-    }
+/// What is seen of the guest of a syscall's cell.
+async fn seen<'a>(
+    ctx: &Ctx,
+    order: &'a WorkOrder,
+    folder: &Path,
+) -> Result<(&'a Expectation, Evidence), String> {
+    let Expects::Syscall(expected) = &order.expects else {
+        return Err("a kselftest's order came among those of a syscall".to_owned());
+    };
+    Ok((expected, order.run(ctx, folder).await.map_err(|error| error.to_string())?))
 }

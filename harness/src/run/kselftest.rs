@@ -11,15 +11,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::judged::{self, SYMBOLS};
 use super::machines::{Machines, host_record};
-use super::{Means, RunError, SYMBOLS, below, lost, recipe_record, tree_record};
+use super::order::{Expects, WorkOrder};
+use super::{Means, RunError, below, lost, recipe_record, tree_record};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
-use crate::boot::vm;
 use crate::build::config::{self, Configured};
 use crate::build::initramfs;
 use crate::build::kconfig::{FinalConfig, Fragment, Value};
@@ -29,20 +29,17 @@ use crate::build::series::Overlay;
 use crate::build::source::{self, Pristine};
 use crate::build::userland;
 use crate::build::{Trouble, Workshop, selftest};
-use crate::judge::kselftest::{self as judge, Expected};
+use crate::judge::kselftest::Expected;
 use crate::judge::watch::{Deadlines, Evidence};
-use crate::judge::{console, symbols};
 use crate::limits;
-use crate::model::{
-    Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath, RunEvent, Verdict,
-};
+use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath, RunEvent};
 use crate::plan::files::{Kernel, Source, read_fragment};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
 use crate::report::kselftest::{
     DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA, disagreements,
 };
-use crate::report::record::{Durations, FindingRecord, State};
+use crate::report::record::State;
 
 /// The fragment with what kselftests take for granted and none of their `config` says.
 const FRAGMENT: &str = "configs/kselftest.config";
@@ -573,7 +570,20 @@ impl Conductor<'_> {
                 script: program.interpreter.is_some(),
                 helpers: built.helpers.iter().cloned().chain(built.unbuilt()).collect(),
             };
-            let order = WorkOrder { guest, plan: GuestPlan { runs }, expected };
+            let images = match self.machines.images(&guest) {
+                Ok(images) => images,
+                Err(error) => {
+                    self.shared.close_without_run(&id, &Cause::Harness { detail: error.to_string() });
+                    continue;
+                }
+            };
+            let order = WorkOrder {
+                guest,
+                plan: GuestPlan { runs },
+                deadlines: Deadlines::default(),
+                images,
+                expects: Expects::Kselftest(expected),
+            };
             let job = Job { shared: self.shared.clone(), id, order };
             let machine = self.machine.clone();
             self.shared.sent.borrow_mut().insert(job.id.clone());
@@ -618,14 +628,6 @@ fn planned(program: &Program, listed: &Listed) -> PlannedRun {
     PlannedRun { mode: Mode::Plain, deadline: listed.deadline, dir: Some(dir), args, env, doors: Vec::new() }
 }
 
-/// All that it takes to run a cell again and judge it, kept beside its logs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct WorkOrder {
-    guest: Guest,
-    plan: GuestPlan,
-    expected: Expected,
-}
-
 /// One cell on its way.
 struct Job {
     shared: Rc<Shared>,
@@ -644,49 +646,25 @@ impl Job {
         ctx.events.send(RunEvent::CellStarted(self.id.to_string()));
         let folder = self.shared.out.join(self.id.slug());
         let started = Instant::now();
-        let WorkOrder { guest, plan, .. } = &self.order;
-        let ran = match self.write(&folder) {
-            Ok(()) => vm::run(ctx, guest, plan, Deadlines::default(), &folder).await,
-            Err(error) => Err(error.into()),
-        };
-        let cell = match ran {
-            Ok(mut seen) => {
-                // A name needs the kernel's symbols, and the judge reads no files.
-                let map =
-                    || std::fs::read_to_string(guest.kernel.with_extension(SYMBOLS)).unwrap_or_default();
-                seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
-                self.record(&seen, &folder)
+        let cell = match self.seen(&folder).await {
+            Ok((expected, seen)) => {
+                if let Some(run) = seen.runs.first() {
+                    // The result port's log has them as frames; a reader wants words.
+                    let _ = fs::write(folder.join("stdout.log"), &run.stdout);
+                    let _ = fs::write(folder.join("stderr.log"), &run.stderr);
+                }
+                judged::program(&self.id, expected, &seen, &folder, &self.shared.out)
             }
-            Err(error) => {
-                let detail = error.to_string();
-                ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail }))
-            }
+            Err(detail) => ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
         };
         self.shared.close(cell, started.elapsed());
     }
 
-    fn write(&self, folder: &Path) -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join(super::WorkOrder::FILE), serde_json::to_vec_pretty(&self.order)?)
-    }
-
-    fn record(&self, seen: &Evidence, folder: &Path) -> ProgramRecord {
-        let mut cell = ProgramRecord::new(&self.id, judge::judge(&self.order.expected, seen));
-        let said = judge::said(&self.order.expected, seen);
-        (cell.outcome, cell.reported) = (said.outcome, said.reported);
-        cell.guest = seen.hello.as_ref().map(|(_, hello)| hello.clone());
-        cell.durations = Durations::of(seen);
-        cell.findings = seen.findings.iter().map(FindingRecord::from).collect();
-        cell.logs = below(&self.shared.out, folder);
-        if let Some(run) = seen.runs.first() {
-            // The result port's log has them as frames; a reader wants words.
-            let _ = fs::write(folder.join("stdout.log"), &run.stdout);
-            let _ = fs::write(folder.join("stderr.log"), &run.stderr);
-            if cell.verdict != Verdict::Pass {
-                let all = [&run.stdout[..], &run.stderr[..]].concat();
-                cell.output_tail = console::tail(&all, limits::TAIL_LINES);
-            }
-        }
-        cell
+    async fn seen(&self, folder: &Path) -> Result<(&Expected, Evidence), String> {
+        let Expects::Kselftest(expected) = &self.order.expects else {
+            return Err("a syscall's order came among those of kselftests".to_owned());
+        };
+        let seen = self.order.run(&self.shared.ctx, folder).await;
+        Ok((expected, seen.map_err(|error| error.to_string())?))
     }
 }

@@ -1,11 +1,12 @@
 //! What every conductor needs of the machine: accelerator and board, and the files that a run keeps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::Means;
+use super::order::{self, Images};
 use crate::boot::accel::{self, Decision, Known};
 use crate::boot::qemu::{Accel, Guest, Machine};
 use crate::build::Trouble;
@@ -60,6 +61,8 @@ pub(super) struct Machines<'a> {
     boards: Option<Boards>,
     /// What this run has put among its images.
     kept: BTreeSet<PathBuf>,
+    /// Their hashes, once they were asked for.
+    hashes: BTreeMap<PathBuf, String>,
     /// A trial of KVM that failed, until it is known that TCG does better.
     pub(super) refused: Option<Decision>,
 }
@@ -67,7 +70,7 @@ pub(super) struct Machines<'a> {
 impl<'a> Machines<'a> {
     /// Nothing is decided, nothing is kept.
     pub(super) fn new(means: &'a Means<'a>) -> Machines<'a> {
-        Machines { means, boards: None, kept: BTreeSet::new(), refused: None }
+        Machines { means, boards: None, kept: BTreeSet::new(), hashes: BTreeMap::new(), refused: None }
     }
 
     /// Puts a file of the cache into the run's folder, which is then whole by itself.
@@ -88,6 +91,19 @@ impl<'a> Machines<'a> {
     /// Whether this run has put nothing there so far; it is taken as put there from here on.
     pub(super) fn is_first(&mut self, path: &Path) -> bool {
         self.kept.insert(path.to_owned())
+    }
+
+    /// What identifies the images of a guest, for whoever boots them again.
+    pub(super) fn images(&mut self, guest: &Guest) -> std::io::Result<Images> {
+        let mut hash = |path: &Path| -> std::io::Result<String> {
+            if let Some(known) = self.hashes.get(path) {
+                return Ok(known.clone());
+            }
+            let hash = order::hash(path)?;
+            self.hashes.insert(path.to_owned(), hash.clone());
+            Ok(hash)
+        };
+        Ok(Images { kernel: hash(&guest.kernel)?, initramfs: hash(&guest.initramfs)? })
     }
 
     /// Accelerator and board, decided once per run, by a trial boot of the first guest if need be.

@@ -1,0 +1,149 @@
+//! `repro`: one cell of an earlier run again, and whether its verdict repeats.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use harness::boot::accel;
+use harness::judge::console::sanitize_lines;
+use harness::limits;
+use harness::model::Verdict;
+use harness::plan::host;
+use harness::process::Ctx;
+use harness::run::stored::{StoredCell, StoredError, StoredRun};
+use harness::run::{Again, Replayed, again};
+
+use crate::cli::{Exit, Repro};
+use crate::{clean, progress, replay, runs, say, session};
+
+/// Runs the cell and compares.
+pub fn run(args: &Repro) -> Result<Exit> {
+    runs::choose_color(&args.common);
+    let run = replay::open(&args.run, args.common.project.as_deref())?;
+    let cell = run.cell(run.pick(&args.cell)?)?;
+    cell.can_run()?;
+    if let Some(name) = &args.case
+        && cell.record.case(name).is_none()
+    {
+        let cases = cell.record.cases().iter().map(|case| case.name.clone()).collect();
+        return Err(StoredError::NoCase { cell: cell.record.name(), asked: name.clone(), cases }.into());
+    }
+    session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
+        let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
+        let host = host::look(&ctx, &store).await;
+        let Some(qemu) = &host.qemu else {
+            return Err(
+                anyhow::anyhow!("QEMU is missing: see `cargo xtask doctor`").context(Exit::Incomplete)
+            );
+        };
+        let here = Again { qemu: qemu.path.clone(), tsc_khz: accel::tsc_khz(&store) };
+        if qemu.version != run.qemu() {
+            say::aside(sanitize_lines(&format!("QEMU is {}, and was {}", qemu.version, run.qemu())));
+        }
+        if args.case.is_some() {
+            say::aside("the whole program is run; the one case is looked at");
+        }
+        repeat(args, &ctx, &run, &cell, &here).await
+    })
+}
+
+/// Once or several times; what repeats leaves the logs of the last time only.
+async fn repeat(args: &Repro, ctx: &Ctx, run: &StoredRun, cell: &StoredCell, here: &Again) -> Result<Exit> {
+    let name = cell.record.name();
+    let out = new_folder(&run.folder)?;
+    let _held = clean::hold(&run.folder);
+    let times = if args.until_fail && args.times == 1 { limits::REPRO_TIMES } else { args.times };
+    let (mut done, mut same, mut others) = (0, 0, Vec::<(String, u32)>::new());
+    let mut last: Option<PathBuf> = None;
+    let mut red = false;
+    say::aside(sanitize_lines(&format!("{name} was {}", words(args, &cell.record))));
+    for n in 1..=times {
+        let logs = if times == 1 { out.clone() } else { out.join(n.to_string()) };
+        let ran = match again(ctx, run, cell, here, &logs).await? {
+            Ok(ran) => ran,
+            Err(error) => return Err(anyhow::Error::new(error).context(Exit::Incomplete)),
+        };
+        if let Some(signal) = session::stopped(&ctx.stop) {
+            say::aside(format_args!("interrupted after {done} of {times}"));
+            return Ok(Exit::Interrupted(signal));
+        }
+        done += 1;
+        let differences = differences(args, &ran);
+        let repeats = differences.is_empty();
+        let is = words(args, &ran.is);
+        if times == 1 || !repeats {
+            let logs = logs.display();
+            say::aside(sanitize_lines(&format!("{n}: is {is} (logs: {logs})")));
+            differences.iter().for_each(|line| say::aside(sanitize_lines(&format!("    {line}"))));
+        }
+        if repeats {
+            same += 1;
+            // Of guests that were all alike one is enough to look at.
+            if let Some(before) = last.replace(logs) {
+                let _ = std::fs::remove_dir_all(before);
+            }
+        } else {
+            match others.iter_mut().find(|(other, _)| *other == is) {
+                Some((_, count)) => *count += 1,
+                None => others.push((is, 1)),
+            }
+        }
+        red = verdict(args, &ran) != Verdict::Pass;
+        if args.until_fail && red {
+            break;
+        }
+    }
+    let mut text = match (times, same) {
+        (1, 1) => format!("{name}: it repeats: {}", words(args, &cell.record)),
+        (1, _) => format!("{name}: it does not repeat: was {}", words(args, &cell.record)),
+        _ => format!("{name}: {same} of {done} the same: {}", words(args, &cell.record)),
+    };
+    others.iter().for_each(|(is, count)| text += &format!("\n  {count} of {done}: {is}"));
+    text += &format!("\n  logs: {}", out.display());
+    say::result(sanitize_lines(&text))?;
+    let failed = if args.until_fail { red } else { same < done };
+    Ok(if failed { Exit::Failed } else { Exit::Passed })
+}
+
+/// A folder of its own beside the run's cells, which nobody writes to again.
+fn new_folder(run: &Path) -> Result<PathBuf> {
+    for n in 1..=limits::REPRO_TIMES {
+        let out = run.join(format!("repro.{n}"));
+        match std::fs::create_dir(&out) {
+            Ok(()) => return Ok(out),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let at = format!("cannot make {}", out.display());
+                return Err(anyhow::Error::new(error).context(at).context(Exit::Incomplete));
+            }
+        }
+    }
+    anyhow::bail!("{} has {} folders repro.N: remove some", run.display(), limits::REPRO_TIMES)
+}
+
+/// What is looked at: the cell, or one case of it.
+fn words(args: &Repro, cell: &harness::run::stored::AnyCell) -> String {
+    match args.case.as_deref().map(|name| (name, cell.case(name))) {
+        None => cell.in_words(),
+        Some((name, Some(case))) => {
+            let message = case.message.as_deref().map(|text| format!(" ({})", text.trim_end()));
+            format!("{name}: {}{}", case.verdict, message.unwrap_or_default())
+        }
+        Some((name, None)) => format!("{name}: not there ({})", cell.in_words()),
+    }
+}
+
+fn verdict(args: &Repro, ran: &Replayed) -> Verdict {
+    match &args.case {
+        None => ran.is.verdict(),
+        Some(name) => ran.is.case(name).map_or(Verdict::Error, |case| case.verdict),
+    }
+}
+
+fn differences(args: &Repro, ran: &Replayed) -> Vec<String> {
+    let Some(name) = &args.case else { return ran.differs() };
+    let of = |cell: &harness::run::stored::AnyCell| cell.case(name).map(|case| case.verdict);
+    let told =
+        |verdict: Option<Verdict>| verdict.map_or("not there".to_owned(), |verdict| verdict.to_string());
+    let (was, is) = (of(&ran.was), of(&ran.is));
+    if was == is { Vec::new() } else { vec![format!("case {name}: was {}, is {}", told(was), told(is))] }
+}
