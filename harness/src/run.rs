@@ -28,6 +28,7 @@ use crate::build::ssh::Kit;
 use crate::build::{Trouble, Workshop};
 use crate::judge::watch::Deadlines;
 use crate::judge::{divergence, known};
+use crate::limits;
 use crate::model::{Abi, Cause, CellId, Judged, KernelName, Leg, Plan as GuestPlan, RunEvent, Transport};
 use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
@@ -42,6 +43,7 @@ use crate::report::record::{
 use crate::store::Store;
 
 mod again;
+mod bundle;
 mod cell;
 mod judged;
 pub mod kselftest;
@@ -51,11 +53,15 @@ pub mod stored;
 mod survey;
 
 pub use again::{Again, Replayed, again, replay};
+pub use bundle::bundle;
 use cell::{Job, agenda};
 use judged::SYMBOLS;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
 pub use survey::{Looked, survey};
+
+/// The folder of a run in which its patches are, one folder per kernel.
+const PATCHES: &str = "patches";
 
 /// What a run needs beside its plan.
 #[derive(Debug)]
@@ -397,6 +403,19 @@ fn recipe_record(recipe: &Recipe, profile: Option<&Profile>) -> RecipeRecord {
     }
 }
 
+/// Puts the patches into the run's folder, which is then whole by itself.
+fn keep_patches(part: &KernelPlan, out: &Path) -> Result<(), Trouble> {
+    let folder = out.join(PATCHES).join(part.kernel.name.as_str());
+    for (number, patch) in (1..).zip(part.patches()) {
+        fs::create_dir_all(&folder)?;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '-' };
+        let name: String = patch.name().chars().map(plain).take(limits::PATCH_NAME_CHARS).collect();
+        let text = patch.read().map_err(|error| Cause::Source { detail: error.to_string() })?;
+        fs::write(folder.join(format!("{number:03}.{name}")), text)?;
+    }
+    Ok(())
+}
+
 struct Conductor<'a> {
     means: &'a Means<'a>,
     plan: &'a Plan,
@@ -413,6 +432,7 @@ impl Conductor<'_> {
     async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
         let KernelPlan { kernel, spec, legs, known, .. } = ready.plan;
         self.shared.record.borrow_mut().kernels.push(kernel_record(ready, self.plan.profile.as_ref()));
+        keep_patches(ready.plan, self.means.out)?;
         let mut bench = Bench::new(self.shop, kernel, ready.pristine.clone());
         let (mut size, mut deadlines) = (Size::default(), Deadlines::default());
         if let Some(Profile { memory_mib, patience, .. }) = &self.plan.profile {

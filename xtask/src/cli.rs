@@ -474,6 +474,9 @@ pub struct Repro {
     /// Look at this case alone; the whole program is run nevertheless
     #[arg(long, value_name = "NAME")]
     pub case: Option<String>,
+    /// Run nothing: write the cell to this file (tar.zst), which runs it where there is QEMU and a shell
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["times", "until_fail", "case"])]
+    pub bundle: Option<PathBuf>,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

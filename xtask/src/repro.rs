@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use harness::boot::accel;
 use harness::judge::console::sanitize_lines;
 use harness::limits;
@@ -21,6 +21,9 @@ pub fn run(args: &Repro) -> Result<Exit> {
     let run = replay::open(&args.run, args.common.project.as_deref())?;
     let cell = run.cell(run.pick(&args.cell)?)?;
     cell.can_run()?;
+    if let Some(file) = &args.bundle {
+        return bundle(&run, &cell, file);
+    }
     if let Some(name) = &args.case
         && cell.record.case(name).is_none()
     {
@@ -44,6 +47,28 @@ pub fn run(args: &Repro) -> Result<Exit> {
         }
         repeat(args, &ctx, &run, &cell, &here).await
     })
+}
+
+/// `--bundle`: the cell as one file.
+fn bundle(run: &StoredRun, cell: &StoredCell, file: &Path) -> Result<Exit> {
+    use std::io::Write as _;
+    let at = |what: &str| format!("{what} {}", file.display());
+    if file.symlink_metadata().is_ok() {
+        anyhow::bail!("{} is there already: name a new file", file.display());
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let bytes = harness::run::bundle(run, cell)?;
+    let mut whole = tempfile::NamedTempFile::new_in(folder).with_context(|| at("cannot write"))?;
+    whole.write_all(&bytes).with_context(|| at("cannot write")).context(Exit::Incomplete)?;
+    // Not over what somebody else has put there meanwhile, and readable as any file.
+    let whole = whole.persist_noclobber(file).with_context(|| at("cannot write"))?;
+    whole.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    let (name, mib) = (cell.record.name(), bytes.len() >> 20);
+    say::result(sanitize_lines(&format!(
+        "{name}: {} ({mib} MiB): unpack it with `tar --zstd -xf` and start run.sh in it",
+        file.display()
+    )))?;
+    Ok(Exit::Passed)
 }
 
 /// Once or several times; what repeats leaves the logs of the last time only.

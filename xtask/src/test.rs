@@ -52,7 +52,9 @@ const FAST: [StageOf; 3] = [
     },
     StageOf {
         name: "T1 program",
-        cargo: &["test", "--locked", "-p", "xtask", "--test", "t1_host", "--test", "t1_kill"],
+        cargo: &[
+            "test", "--locked", "-p", "xtask", "--test", "t1_host", "--test", "t1_kill", "--test", "t1_repro",
+        ],
         component: None,
     },
 ];

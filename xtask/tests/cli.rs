@@ -386,3 +386,28 @@ fn what_cannot_be_scanned_is_not_called_clean() {
     let (_scratch, lost) = log(lost.as_bytes());
     xtask(&["scan-log", &lost]).ends(0, &["note: the console dropped messages"]);
 }
+
+#[test]
+fn what_is_no_run_cannot_be_judged_or_run_again() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name).display().to_string();
+    for (name, text) in
+        [("foreign", "{\"tests\": 1}"), ("unsealed", "{\"schema\": 1, \"cells\": []}"), ("cut", "{")]
+    {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(format!("{}/run.json", at(name)), text).unwrap();
+    }
+    for command in ["replay", "repro"] {
+        xtask(&[command]).ends(2, &["RUN"]);
+        xtask(&[command, &at("nothing")]).ends(2, &["nothing: no such run"]);
+        xtask(&[command, &at("")]).ends(2, &["no run: there is no run.json in it"]);
+        xtask(&[command, &at("foreign")]).ends(2, &["foreign/run.json: no record of a run"]);
+        xtask(&[command, &at("unsealed")]).ends(2, &["was changed after the run had written it"]);
+        xtask(&[command, &at("cut")]).ends(2, &["no record of a run: EOF"]);
+        xtask(&[command, "latest", "--project", &at("nothing")]).ends(2, &["--project"]);
+    }
+    let run = at("nothing");
+    xtask(&["repro", &run, "--times", "0"]).ends(2, &["1..=1000"]);
+    xtask(&["repro", &run, "--bundle", &at("x"), "--times", "2"]).ends(2, &["cannot be used with"]);
+    xtask(&["repro", &run, "--bundle", &at("x"), "--case", "y"]).ends(2, &["cannot be used with"]);
+}

@@ -6,6 +6,8 @@
 
 #[path = "t3/reports.rs"]
 mod reports;
+#[path = "t3/repro.rs"]
+mod repro;
 mod support;
 #[path = "t3/wiring.rs"]
 mod wiring;
@@ -22,6 +24,8 @@ fn main() {
         ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
         ("a body that panics is a panic, not a lost guest", panics),
         ("a body that follows a null pointer is an oops", oops_null),
+        ("a cell of an earlier run is judged and run again", repro::again),
+        ("a bundle gives the same verdict with QEMU and a shell alone", repro::bundles),
         ("both transports give the same, side by side", both_transports),
         ("an oops over ssh is the oops and no lost connection", oops_over_ssh),
         ("an sshd that dies in mid-test is told apart and the transports disagree", sshd_dies),
@@ -68,6 +72,7 @@ fn twelve_cells() {
     assert_eq!(run.code, Some(0), "{run}");
     let cells = run.cells();
     assert_eq!(cells.len(), 12, "{run}");
+    repro::replays_alike();
     for cell in &cells {
         assert_eq!(cell["verdict"], "pass", "{cell:#}");
         assert!(cell["cause"].is_null(), "{cell:#}");
@@ -143,6 +148,7 @@ fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) ->
         assert_eq!(cause["kind"], *kind, "{mutant} {abi}: {cell:#}");
         assert!(cause["text"].as_str().unwrap().contains(word), "{mutant} {abi}: {word}: {cell:#}");
     }
+    repro::replays_alike();
     let failed = expected.iter().any(|(verdict, ..)| *verdict == "fail");
     let incomplete = expected.iter().any(|(verdict, ..)| *verdict != "pass");
     assert_eq!(

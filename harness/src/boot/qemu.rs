@@ -60,6 +60,20 @@ pub struct Channels {
     pub qmp: RawFd,
 }
 
+/// Where a guest that nobody listens to has its channels: see [`Guest::args_for_files`].
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// The kernel's console.
+    pub console: &'a str,
+    /// What the agent has to say for people.
+    pub words: &'a str,
+}
+
+enum Ends<'a> {
+    Inherited(Channels),
+    Files(Files<'a>),
+}
+
 /// A guest to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
@@ -104,6 +118,8 @@ impl Default for Size {
 
 /// The name of the result port inside the guest.
 pub const RESULT_PORT: &str = "abimatrix.results";
+/// The name of the port for words.
+const WORDS_PORT: &str = "abimatrix.words";
 
 impl Guest {
     /// The words on the kernel's command line.
@@ -136,6 +152,16 @@ impl Guest {
 
     /// The arguments.
     pub fn args(&self, channels: Channels) -> Vec<String> {
+        self.args_with(&Ends::Inherited(channels))
+    }
+
+    /// The arguments of a guest that runs without this tool: no monitor, the result port on standard
+    /// input and output, a port for words beside it.
+    pub fn args_for_files(&self, files: Files<'_>) -> Vec<String> {
+        self.args_with(&Ends::Files(files))
+    }
+
+    fn args_with(&self, ends: &Ends<'_>) -> Vec<String> {
         let mut args = Vec::new();
         let mut option = |name: &str, value: String| args.extend([format!("-{name}"), value]);
         option("name", escape(&self.name));
@@ -149,18 +175,39 @@ impl Guest {
         option("kernel", plain(&self.kernel));
         option("initrd", plain(&self.initramfs));
         option("append", self.kernel_command_line());
-        option("chardev", format!("socket,id=console,fd={}", channels.console));
-        option("serial", "chardev:console".to_owned());
-        option("chardev", format!("socket,id=qmp,fd={}", channels.qmp));
-        option("mon", "chardev=qmp,mode=control".to_owned());
+        match ends {
+            Ends::Inherited(channels) => {
+                option("chardev", format!("socket,id=console,fd={}", channels.console));
+                option("serial", "chardev:console".to_owned());
+                option("chardev", format!("socket,id=qmp,fd={}", channels.qmp));
+                option("mon", "chardev=qmp,mode=control".to_owned());
+            }
+            Ends::Files(files) => {
+                option("chardev", format!("file,id=console,path={}", escape(files.console)));
+                option("serial", "chardev:console".to_owned());
+            }
+        }
         let bus = match self.machine {
             Machine::Microvm => "device",
             Machine::Q35 => "pci",
         };
-        if let Some(results) = channels.results {
-            option("chardev", format!("socket,id=results,fd={results}"));
-            option("device", format!("virtio-serial-{bus}"));
-            option("device", format!("virtserialport,chardev=results,name={}", escape(RESULT_PORT)));
+        let port =
+            |chardev: &str, name: &str| format!("virtserialport,chardev={chardev},name={}", escape(name));
+        match ends {
+            Ends::Inherited(Channels { results: Some(results), .. }) => {
+                option("chardev", format!("socket,id=results,fd={results}"));
+                option("device", format!("virtio-serial-{bus}"));
+                option("device", port("results", RESULT_PORT));
+            }
+            Ends::Inherited(Channels { results: None, .. }) => {}
+            Ends::Files(files) => {
+                option("chardev", format!("file,id=words,path={}", escape(files.words)));
+                option("chardev", "stdio,id=results".to_owned());
+                option("device", format!("virtio-serial-{bus}"));
+                // The agent looks for words when it has found the other: see guest/PROTOCOL.md.
+                option("device", port("words", WORDS_PORT));
+                option("device", port("results", RESULT_PORT));
+            }
         }
         if self.ssh.is_some() {
             // To the guest's port 22, from a loopback port that QEMU picks, and nowhere else: `restrict` lets
@@ -177,6 +224,7 @@ impl Guest {
         );
         // Stopped until the monitor's dialogue has begun: see qmp::Command::OPENING.
         let plain = ["-nodefaults", "-no-user-config", "-no-reboot", "-S"].into_iter();
+        let plain = plain.filter(|word| *word != "-S" || matches!(ends, Ends::Inherited(_)));
         args.extend(plain.filter(|word| !broken_one("qemu", word)).map(str::to_owned));
         args
     }

@@ -115,6 +115,32 @@ impl Finding {
     }
 }
 
+/// How a message begins that this module knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// What it begins with.
+    pub text: &'static str,
+    /// What comes somewhere behind that.
+    pub and: &'static str,
+    /// It says that something is wrong; otherwise it only looks like one of those behind it.
+    pub is_fault: bool,
+}
+
+/// The beginnings of messages that say that something is wrong, for readers that have nothing but
+/// beginnings to go by: the first that fits counts. Notes, and what begins with the name of a task, are not
+/// among them.
+pub fn beginnings() -> Vec<Beginning> {
+    let of_row = |row: &table::Row| match (row.anchor, row.kind) {
+        (table::Anchor::Start, None) => Some(Beginning { text: row.text, and: row.and, is_fault: false }),
+        (table::Anchor::Start, Some(kind)) if !kind.is_note() => {
+            Some(Beginning { text: row.text, and: row.and, is_fault: true })
+        }
+        (table::Anchor::Die, _) => Some(Beginning { text: "", and: " [#", is_fault: true }),
+        (table::Anchor::Start | table::Anchor::Task, _) => None,
+    };
+    table::ROWS.iter().filter_map(of_row).collect()
+}
+
 /// Reads a console as it grows. Memory is bounded: one line, and at most 288 findings.
 #[derive(Debug, Default)]
 pub struct Scanner {
