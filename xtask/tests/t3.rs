@@ -72,7 +72,7 @@ fn twelve_cells() {
     assert_eq!(run.code, Some(0), "{run}");
     let cells = run.cells();
     assert_eq!(cells.len(), 12, "{run}");
-    repro::replays_alike();
+    repro::replays_alike("latest");
     for cell in &cells {
         assert_eq!(cell["verdict"], "pass", "{cell:#}");
         assert!(cell["cause"].is_null(), "{cell:#}");
@@ -148,7 +148,7 @@ fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) ->
         assert_eq!(cause["kind"], *kind, "{mutant} {abi}: {cell:#}");
         assert!(cause["text"].as_str().unwrap().contains(word), "{mutant} {abi}: {word}: {cell:#}");
     }
-    repro::replays_alike();
+    repro::replays_alike("latest");
     let failed = expected.iter().any(|(verdict, ..)| *verdict == "fail");
     let incomplete = expected.iter().any(|(verdict, ..)| *verdict != "pass");
     assert_eq!(
@@ -361,6 +361,7 @@ fn kselftests() {
         "--format",
         "json",
     ]);
+    repro::replays_alike("latest");
     let cells = run.cells();
     let verdict = |dir: &str, program: &str, abi: &str| {
         let is = |cell: &&serde_json::Value| {
@@ -607,6 +608,7 @@ fn interrupt_in_boot() {
             record["cells"].as_array().unwrap().iter().all(|cell| cell["verdict"] != "pass"),
             "{record:#}"
         );
+        repro::replays_alike(out.to_str().unwrap());
     }
 }
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use super::KERNEL;
 use super::support::{Run, checkout, xtask};
 
-/// The run that was just made, judged again by its logs.
+/// A run that was just made, judged again by its logs.
 #[track_caller]
-pub fn replays_alike() {
-    let replay = xtask(&["replay", "latest"]);
+pub fn replays_alike(run: &str) {
+    let replay = xtask(&["replay", run]);
     assert_eq!(replay.code, Some(0), "{replay}");
     assert!(replay.stdout.contains(" cells judged again, 0 are not what they were"), "{replay}");
 }
