@@ -186,3 +186,8 @@ pub const REPRO_TIMES: u32 = 1000;
 pub const JOURNAL_BYTES: u64 = 16 * MIB;
 /// What `repro` reads of an order: one with a contract's cases has a few hundred KiB.
 pub const ORDER_BYTES: u64 = 64 * MIB;
+/// The most that `--retries` takes: what the host does to a cell more often than that is no bad luck.
+pub const RETRIES_MAX: u32 = 10;
+/// The most that `--repeat` takes, and where `--until-fail` gives up: a cell takes about a second and leaves
+/// 100 KiB of logs, so that six of them come to hours and to less than a gigabyte.
+pub const ATTEMPTS_MAX: u32 = 1000;

@@ -43,6 +43,7 @@ use crate::report::record::{
 use crate::store::Store;
 
 mod again;
+mod attempts;
 mod bundle;
 mod cell;
 mod judged;
@@ -53,6 +54,8 @@ pub mod stored;
 mod survey;
 
 pub use again::{Again, Replayed, again, replay};
+use attempts::Trials;
+pub use attempts::{Attempts, RetryOn};
 pub use bundle::bundle;
 use cell::{Job, agenda};
 use judged::SYMBOLS;
@@ -76,6 +79,8 @@ pub struct Means<'a> {
     pub qemu: &'a Qemu,
     /// `--accel`.
     pub accel: AccelChoice,
+    /// How often each cell is run.
+    pub attempts: Attempts,
     /// The run's folder; it exists.
     pub out: &'a Path,
 }
@@ -106,6 +111,7 @@ struct Shared {
     started: Instant,
     record: RefCell<RunRecord>,
     order: Vec<CellId>,
+    trials: Trials,
     /// Cells whose guest was sent off: they close themselves.
     sent: RefCell<BTreeSet<CellId>>,
     write_error: RefCell<Option<std::io::Error>>,
@@ -126,6 +132,7 @@ pub async fn run(
         started: Instant::now(),
         record: RefCell::new(first_record(means, plan)),
         order: plan.cells.iter().map(|cell| cell.id.clone()).collect(),
+        trials: Trials::new(means.attempts),
         sent: RefCell::new(BTreeSet::new()),
         write_error: RefCell::new(None),
     });

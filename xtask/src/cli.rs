@@ -12,6 +12,7 @@ use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
 use harness::plan::ContractChoice;
 use harness::plan::recipe::MakeVar;
 use harness::report::format as report;
+use harness::run::{Attempts, RetryOn};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,7 +23,8 @@ Exit codes:
   4    nothing was selected
   129  interrupted by SIGHUP
   130  interrupted by Ctrl-C (SIGINT)
-  143  interrupted by SIGTERM";
+  143  interrupted by SIGTERM
+A cell that passed only when it was tried again (--retries) passed; with --flaky fail it failed.";
 
 /// Does a system call behave the same for a 64-bit, a 32-bit and an x32 program?
 #[derive(Debug, Parser)]
@@ -168,9 +170,71 @@ pub struct RunArgs {
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// More than one attempt.
+    #[command(flatten)]
+    pub again: Again,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// How often a cell is run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "More than once")]
+pub struct Again {
+    /// Run a cell up to so many times more, in a fresh guest, if it does not pass
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["repeat", "until_fail"],
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(harness::limits::RETRIES_MAX)))]
+    pub retries: u32,
+    /// What is tried again: what the host kept from its verdict (a lost QEMU, a cut connection), or
+    /// whatever does not pass
+    #[arg(long, value_name = "WHAT", default_value = "host")]
+    pub retry_on: RetryOnWord,
+    /// What a cell counts as that passed only when it was tried again
+    #[arg(long, value_name = "AS", default_value = "pass")]
+    pub flaky: Flaky,
+    /// Run each cell so many times, each of which has to pass
+    #[arg(long, value_name = "N", conflicts_with = "until_fail",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(harness::limits::ATTEMPTS_MAX)))]
+    pub repeat: Option<u32>,
+    /// Run the cells again until one does not pass (a thousand times at most)
+    #[arg(long)]
+    pub until_fail: bool,
+}
+
+impl Again {
+    /// How often each cell is run.
+    pub fn attempts(&self) -> Attempts {
+        match self.repeat {
+            Some(times) => Attempts::Repeat(times),
+            None if self.until_fail => Attempts::UntilFail,
+            None => Attempts::Retries(
+                self.retries,
+                match self.retry_on {
+                    RetryOnWord::Host => RetryOn::Host,
+                    RetryOnWord::Any => RetryOn::Any,
+                },
+            ),
+        }
+    }
+}
+
+/// `--retry-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RetryOnWord {
+    /// What the host kept from its verdict.
+    Host,
+    /// Whatever does not pass.
+    Any,
+}
+
+/// `--flaky`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Flaky {
+    /// It passed.
+    Pass,
+    /// It failed.
+    Fail,
 }
 
 /// How guests are reached.
@@ -260,7 +324,7 @@ pub struct TestSelftest {
     #[arg(value_name = "DIR", required_unless_present = "from")]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail"])]
     pub from: Vec<PathBuf>,
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]

@@ -74,6 +74,19 @@ impl Screen {
                     self.line(&format!("{:10} {cell}", "boot"));
                 }
             }
+            RunEvent::CellAttempt { cell, number, again, verdict, text } => {
+                let bar = self.guests.borrow().get(&cell).cloned();
+                if let Some(bar) = &bar {
+                    bar.set_message(format!("{cell}, attempt {}", number + 1));
+                }
+                // Where a bar counts the passes, only what is none is worth a line.
+                if bar.is_none() || verdict != Verdict::Pass {
+                    let first = text.lines().next().unwrap_or_default();
+                    let why = if verdict == Verdict::Pass { String::new() } else { format!(": {first}") };
+                    let again = if again { "; again" } else { "" };
+                    self.line(&format!("{verdict:10} {cell}, attempt {number}{why}{again}"));
+                }
+            }
             RunEvent::CellEnded { cell, verdict, passed, total, text, elapsed } => {
                 if let Some(bar) = self.guests.borrow_mut().remove(&cell) {
                     bar.finish_and_clear();

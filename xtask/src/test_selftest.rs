@@ -9,13 +9,14 @@ use harness::plan::host::{self, Host};
 use harness::plan::kselftest::{self, KselftestPlan, Selection};
 use harness::plan::tools::Tool;
 use harness::process::{Ctx, quote};
+use harness::report::attempts::Attempted;
 use harness::report::kselftest::{KselftestRecord, disagreements};
 use harness::report::record::State;
 use harness::report::sealed::AnyRun;
 use harness::run::{Means, kselftest as conductor};
 use harness::store::Store;
 
-use crate::cli::{Exit, TestSelftest};
+use crate::cli::{Exit, Flaky, TestSelftest};
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the programs and prints what came of them.
@@ -37,12 +38,13 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
         }
         runs::complain(&missing(&host, &plan))?;
         let qemu = host.qemu.as_ref().context("QEMU is missing")?;
-        let means =
-            |out| Means { project: &project, store: &store, host: &host, qemu, accel: args.run.accel, out };
+        let (accel, attempts) = (args.run.accel, args.run.again.attempts());
+        let (project, store, host) = (&project, &store, &host);
+        let means = |out| Means { project, store, host, qemu, accel, attempts, out };
         if args.list {
             return list(&ctx, &means(Path::new("")), &plan).await;
         }
-        let out = runs::out_folder(args.run.out.as_deref(), "kselftest", &project)?;
+        let out = runs::out_folder(args.run.out.as_deref(), "kselftest", project)?;
         let _held = clean::hold(&out);
         let record = conductor::run(&ctx, &means(&out), &plan).await.map_err(|error| {
             // The run could not be written down: that is not the user's mistake.
@@ -130,7 +132,7 @@ async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit
 }
 
 fn tell(record: KselftestRecord, args: &TestSelftest, stopped: Option<&'static str>) -> Result<Exit> {
-    let exit = exit(&record, stopped);
+    let exit = exit(&record, stopped, args.run.again.flaky);
     report::tell(&AnyRun::Kselftest(Box::new(record)), args.format.0, &args.run.report)?;
     Ok(exit)
 }
@@ -148,12 +150,13 @@ fn command(selection: &Selection) -> String {
     words.join(" ")
 }
 
-fn exit(record: &KselftestRecord, stopped: Option<&'static str>) -> Exit {
+fn exit(record: &KselftestRecord, stopped: Option<&'static str>, flaky: Flaky) -> Exit {
+    let flaky_fails = flaky == Flaky::Fail && record.cells.iter().any(Attempted::is_flaky);
     if record.state == State::Interrupted
         && let Some(signal) = stopped
     {
         Exit::Interrupted(signal)
-    } else if record.count(Verdict::Fail) > 0 {
+    } else if record.count(Verdict::Fail) > 0 || flaky_fails {
         Exit::Failed
     } else if record.selected == 0 && record.kernels.len() == record.kernels_selected {
         Exit::Nothing

@@ -9,12 +9,13 @@ use harness::plan::target::{self, Target, Targets};
 use harness::plan::tools::{Need, Tool};
 use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
+use harness::report::attempts::Attempted;
 use harness::report::record::{RunRecord, State};
 use harness::report::sealed::AnyRun;
 use harness::run::{self, Looked, Means, RunError};
 use harness::store::Store;
 
-use crate::cli::{Exit, TestSyscall, TransportChoice};
+use crate::cli::{Exit, Flaky, TestSyscall, TransportChoice};
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the matrix and prints it.
@@ -28,7 +29,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         let stopped = session::stopped(&ctx.stop);
         Ok(match (ran, stopped) {
             (Ran::Judged(record), _) => {
-                let exit = exit(&record, stopped);
+                let exit = exit(&record, stopped, args.run.again.flaky);
                 report::tell(&AnyRun::Syscall(record), args.format.0, &args.run.report)?;
                 exit
             }
@@ -64,7 +65,8 @@ pub async fn run_once(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Pr
     let qemu = host.qemu.as_ref().context("QEMU is missing")?;
     let out = runs::out_folder(args.run.out.as_deref(), &args.syscall, project)?;
     let _held = clean::hold(&out);
-    let means = Means { project, store, host: &host, qemu, accel: args.run.accel, out: &out };
+    let (accel, attempts) = (args.run.accel, args.run.again.attempts());
+    let means = Means { project, store, host: &host, qemu, accel, attempts, out: &out };
     match run::run(ctx, &means, &plan, &mut looked).await {
         Ok(record) => Ok(Ran::Judged(Box::new(record))),
         // The run could not be written down: that is not the user's mistake.
@@ -163,12 +165,13 @@ pub fn lacks(args: &TestSyscall, host: &Host, sources: &[Tool]) -> Vec<(Tool, St
     lacks
 }
 
-fn exit(record: &RunRecord, stopped: Option<&'static str>) -> Exit {
+fn exit(record: &RunRecord, stopped: Option<&'static str>, flaky: Flaky) -> Exit {
+    let flaky_fails = flaky == Flaky::Fail && record.cells.iter().any(Attempted::is_flaky);
     if record.state == State::Interrupted
         && let Some(signal) = stopped
     {
         Exit::Interrupted(signal)
-    } else if record.count(Verdict::Fail) > 0 {
+    } else if record.count(Verdict::Fail) > 0 || flaky_fails {
         Exit::Failed
     } else if record.all_passed() {
         Exit::Passed

@@ -34,6 +34,7 @@ fn main() {
         ("a folder far down is as good as any", far_down),
         ("a qemu that lacks something is told before any work", unfit_qemu),
         ("a qemu that exits at once is lost with its last words", qemu_exits),
+        ("a cell that was lost once and then passes is flaky, and both attempts are kept", flaky),
         ("code that does not build is named by file and line", build_error),
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", clean),
@@ -435,6 +436,62 @@ fn line_patch(world: &World, file: &str, line: &str) -> String {
     );
     std::fs::write(&patch, text).unwrap();
     patch.display().to_string()
+}
+
+/// Words of a run, without the format that is theirs.
+fn with(args: Vec<String>, more: &[&str]) -> Vec<String> {
+    args.into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect()
+}
+
+const LOST: &str = "console Linux version 1.0.0-mini\nstderr qemu: out of memory\nexit 1\n";
+
+fn flaky() {
+    let world = warm();
+    world.first_life(LOST);
+    let run = world.run(&with(world.args("flaky"), &["--retries", "2"]));
+    world.assert_passed(&run);
+    assert_says(&run, 0, &[", attempt 1: QEMU ended by itself", "; again"]);
+    for cell in run.cells() {
+        let [lost, passed] = &cell["attempts"].as_array().unwrap()[..] else { panic!("{cell:#}") };
+        assert_eq!(
+            (&lost["verdict"], &lost["cause"]["kind"]),
+            (&"error".into(), &"lost-vm".into()),
+            "{cell:#}"
+        );
+        assert_eq!((&passed["verdict"], &passed["logs"]), (&"pass".into(), &cell["logs"]), "{cell:#}");
+        for (attempt, number) in [(lost, 1), (passed, 2)] {
+            let logs = attempt["logs"].as_str().unwrap();
+            assert!(logs.ends_with(&format!("/try.{number}")), "{cell:#}");
+            for file in ["console.log", "order.json"] {
+                assert!(world.out("flaky").join(logs).join(file).is_file(), "{logs}/{file}");
+            }
+        }
+    }
+    // Who wants no such pass, has none,
+    world.first_life(LOST);
+    let run = world.run(&with(world.args("strict"), &["--retries", "1", "--flaky", "fail"]));
+    assert_says(&run, 1, &[]);
+    // what the guest did is not tried again, unless that is asked for,
+    let panic =
+        "console Linux version 1.0.0-mini\nconsole <0>[    0.4] Kernel panic - not syncing: x\nexit 0\n";
+    world.first_life(panic);
+    let run = world.run(&with(world.args("panic"), &["--retries", "1"]));
+    assert_cells(&run.cells(), "fail", "panic", &[]);
+    world.first_life(panic);
+    world.assert_passed(&world.run(&with(world.args("any"), &["--retries", "1", "--retry-on", "any"])));
+    // and of several attempts each has to pass.
+    world.first_life(LOST);
+    let run = world.run(&with(world.args("repeat"), &["--repeat", "3"]));
+    assert_cells(&run.cells(), "error", "lost-vm", &[]);
+    assert!(run.cells().iter().all(|cell| cell["attempts"].as_array().unwrap().len() == 3), "{run}");
+    // Each cell passes once; the first that does not ends it for all of them.
+    world.first_life(mini::LIFE);
+    world.life(LOST);
+    let run = world.run(&with(world.args("until"), &["--until-fail"]));
+    assert_says(&run, 3, &[", attempt 1; again"]);
+    let lost = |cell: &Value| cell["attempts"].as_array().unwrap().len() == 2;
+    assert!(run.cells().iter().any(|cell| cell["verdict"] == "error" && lost(cell)), "{run}");
+    assert!(run.cells().iter().all(|cell| cell["verdict"] == "pass" || lost(cell)), "{run}");
 }
 
 fn build_error() {

@@ -64,6 +64,8 @@ pub enum RunEvent {
     Command(String),
     /// A guest is booted.
     CellStarted(String),
+    /// One of several attempts at a cell is over; `again` if another one follows.
+    CellAttempt { cell: String, number: u32, again: bool, verdict: Verdict, text: String },
     /// A cell has its verdict.
     CellEnded { cell: String, verdict: Verdict, passed: u64, total: u64, text: String, elapsed: Duration },
 }

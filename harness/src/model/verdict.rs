@@ -34,6 +34,18 @@ impl Verdict {
             Verdict::Error => "error",
         }
     }
+
+    /// How much it weighs beside others, the best first. An error outweighs a miss, since somebody has to
+    /// repair something; a failure outweighs both, since it is the kernel that is wrong.
+    pub fn weight(self) -> u8 {
+        match self {
+            Verdict::Pass => 0,
+            Verdict::Skip => 1,
+            Verdict::Miss => 2,
+            Verdict::Error => 3,
+            Verdict::Fail => 4,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -270,6 +282,71 @@ impl Cause {
             | OutputLimit { .. }
             | Interrupted { .. }
             | Harness { .. } => Verdict::Error,
+        }
+    }
+
+    /// Whether the host, and not guest, kernel or inputs, kept a cell from its verdict: then the same cell
+    /// in a fresh guest may come to another one. A guest that hangs is no such thing, however busy
+    /// the host: time in which nobody could look does not count, and a rare hang is what is looked for.
+    pub fn is_of_host(&self) -> bool {
+        use Cause::*;
+        match self {
+            CompilerDied { .. }
+            | LostBoot { .. }
+            | LostVm { .. }
+            | BadFrames { .. }
+            | NoSshd { .. }
+            | ConnectionCut { .. }
+            | Harness { .. } => true,
+            Panic { .. }
+            | KernelFault { .. }
+            | Hang { .. }
+            | Reset
+            | EarlyPowerOff
+            | BootHang { .. }
+            | CaseFailed { .. }
+            | TestTimeout { .. }
+            | TestStuck { .. }
+            | TestSignalled { .. }
+            | ExitStatus { .. }
+            | ExitFailed { .. }
+            | NotWired { .. }
+            | NotAbsent { .. }
+            | Tainted { .. }
+            | NoExec { .. }
+            | AbisDiffer { .. }
+            | TransportsDiffer { .. }
+            | Skipped { .. }
+            | CasesSkipped { .. }
+            | NoCompiler { .. }
+            | NoEntry { .. }
+            | NoKernelAbi { .. }
+            | NoLibrary { .. }
+            | NoSanitizer { .. }
+            | NoCommand { .. }
+            | NotListed { .. }
+            | NotRun { .. }
+            | Source { .. }
+            | PatchFailed { .. }
+            | ConfigDropped { .. }
+            | BuildFailed { .. }
+            | SelftestBuild { .. }
+            | HelperNotBuilt { .. }
+            | WrongElf { .. }
+            | PlanMismatch { .. }
+            | ContractWrong { .. }
+            | CasesBroken { .. }
+            | NoReport { .. }
+            | NotEntered { .. }
+            | NoProof { .. }
+            | Blind { .. }
+            | AgentRefused { .. }
+            | NoNetwork { .. }
+            | WrongHostKey { .. }
+            | SshRefused { .. }
+            | NoInit { .. }
+            | OutputLimit { .. }
+            | Interrupted { .. } => false,
         }
     }
 }

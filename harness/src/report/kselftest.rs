@@ -11,6 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempts::{AttemptRecord, Attempted};
 use super::record::{CauseRecord, Durations, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord};
 use super::sealed;
 use crate::judge::divergence::divergences;
@@ -135,6 +136,9 @@ pub struct ProgramRecord {
     pub findings: Vec<FindingRecord>,
     /// How long it took.
     pub durations: Durations,
+    /// All attempts at it, in order, where there was more than one.
+    #[serde(default)]
+    pub attempts: Vec<AttemptRecord>,
     /// The guest, by its own account.
     pub guest: Option<Hello>,
     /// The last lines of the program's output, escaped; only where it did not pass.
@@ -159,6 +163,7 @@ impl ProgramRecord {
             reported: false,
             findings: Vec::new(),
             durations: Durations::default(),
+            attempts: Vec::new(),
             guest: None,
             output_tail: Vec::new(),
             logs: String::new(),
@@ -174,6 +179,26 @@ impl ProgramRecord {
     /// How many cases passed, of how many.
     pub fn passed(&self) -> (usize, usize) {
         (self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count(), self.cases.len())
+    }
+}
+
+impl Attempted for ProgramRecord {
+    fn attempt(&self) -> AttemptRecord {
+        AttemptRecord {
+            verdict: self.verdict,
+            cause: self.cause.clone(),
+            passed: self.passed(),
+            durations: self.durations,
+            logs: self.logs.clone(),
+        }
+    }
+
+    fn attempts(&self) -> &[AttemptRecord] {
+        &self.attempts
+    }
+
+    fn keep(&mut self, attempts: Vec<AttemptRecord>) {
+        self.attempts = attempts;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Sees only types of [`crate::judge`] and [`crate::model`]; knows no QEMU and no build.
 
 mod ascii;
+pub mod attempts;
 pub mod cover_letter;
 pub mod format;
 pub mod html;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempts::{AttemptRecord, Attempted};
 use super::sealed;
 use crate::broken::broken;
 use crate::judge::console::Finding;
@@ -274,6 +275,9 @@ pub struct CellRecord {
     /// How it went over each transport that it was run over, in order; empty if it never ran.
     #[serde(default)]
     pub transports: Vec<TransportRecord>,
+    /// All attempts at it, in order, where there was more than one.
+    #[serde(default)]
+    pub attempts: Vec<AttemptRecord>,
     /// The guest, by its own account.
     pub guest: Option<Hello>,
     /// The last lines of the console, escaped; only where it did not pass.
@@ -300,6 +304,7 @@ impl CellRecord {
             not_applicable: Vec::new(),
             durations: Durations::default(),
             transports: Vec::new(),
+            attempts: Vec::new(),
             guest: None,
             console_tail: Vec::new(),
             logs: String::new(),
@@ -365,6 +370,26 @@ impl CellRecord {
     /// How many cases passed, of how many.
     pub fn passed(&self) -> (usize, usize) {
         (self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count(), self.cases.len())
+    }
+}
+
+impl Attempted for CellRecord {
+    fn attempt(&self) -> AttemptRecord {
+        AttemptRecord {
+            verdict: self.verdict,
+            cause: self.cause.clone(),
+            passed: self.passed(),
+            durations: self.durations,
+            logs: self.logs.clone(),
+        }
+    }
+
+    fn attempts(&self) -> &[AttemptRecord] {
+        &self.attempts
+    }
+
+    fn keep(&mut self, attempts: Vec<AttemptRecord>) {
+        self.attempts = attempts;
     }
 }
 

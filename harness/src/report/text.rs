@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
+use super::attempts::{self, AttemptRecord, Attempted};
 use super::record::{
     CellRecord, Durations, KernelRecord, RecipeRecord, RunRecord, State, TransportRecord, TreeRecord,
 };
@@ -55,6 +56,8 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
     for cell in run.cells.iter().filter(|cell| cell.verdict != Verdict::Pass) {
         not_passed(run, cell, paint, &mut out);
     }
+    let flaky = run.cells.iter().map(|cell| (cell.id().to_string(), cell));
+    passed_later(flaky, &run.folder, &mut out);
     known_issues(run, &mut out);
     side_by_side(run, paint, &mut out);
     proof(run, &mut out);
@@ -87,7 +90,9 @@ pub(super) fn origin(kernel: &KernelName, tree: Option<&TreeRecord>, recipe: &Re
 fn head(run: &RunRecord, out: &mut String) {
     let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Skip, Verdict::Miss, Verdict::Error];
     let counts = verdicts.map(|v| (run.count(v), v)).into_iter().filter(|(n, _)| *n > 0);
-    let counts: Vec<String> = counts.map(|(n, v)| format!("{n} {v}")).collect();
+    let mut counts: Vec<String> = counts.map(|(n, v)| format!("{n} {v}")).collect();
+    let flaky = run.cells.iter().filter(|cell| cell.is_flaky()).count();
+    counts.extend((flaky > 0).then(|| format!("{flaky} of them flaky")));
     let _ = write!(out, "{}: {} of {} cells judged", run.syscall, run.cells.len(), run.selected);
     if !counts.is_empty() {
         let _ = write!(out, ": {}", counts.join(", "));
@@ -169,7 +174,9 @@ fn matrix(run: &RunRecord, paint: Paint, out: &mut String) {
                     let (passed, total) = cell.passed();
                     let count = if total > 0 { format!(" {passed}/{total}") } else { String::new() };
                     let known = if cell.known.is_empty() { "" } else { " (known issues)" };
-                    paint.wrap(cell.verdict, &format!("{}{count}{known}", cell.verdict))
+                    let tries = attempts::mark(cell.verdict, &cell.attempts);
+                    let tries = tries.map(|tries| format!(" ({tries})")).unwrap_or_default();
+                    paint.wrap(cell.verdict, &format!("{}{count}{known}{tries}", cell.verdict))
                 }
                 None => "not run".to_owned(),
             };
@@ -255,6 +262,24 @@ pub(super) fn again(run: &RunRecord, cell: &CellRecord) -> String {
     let named = if is_tree { String::new() } else { format!(" --kernel {kernel}") };
     let options: String = run.options.iter().map(|word| format!(" {}", sanitize(word))).collect();
     format!("cargo xtask test-syscall {}{named} --leg {leg} --abi {abi}{options}", run.syscall)
+}
+
+/// The cells that passed only when they were tried again, with what each attempt before came to.
+pub(super) fn passed_later<'a, C: Attempted + 'a>(
+    cells: impl Iterator<Item = (String, &'a C)>,
+    folder: &str,
+    out: &mut String,
+) {
+    for (name, cell) in cells.filter(|(_, cell)| cell.is_flaky()) {
+        let _ = writeln!(out, "\n{name}: flaky: it passed at attempt {}", cell.attempts().len());
+        for AttemptRecord { verdict, cause, logs, .. } in cell.attempts() {
+            let Some(cause) = cause else { continue };
+            let _ = writeln!(out, "  before: {verdict}: {}", indent(&cause.text));
+            if !logs.is_empty() {
+                let _ = writeln!(out, "  logs:   {folder}/{logs}");
+            }
+        }
+    }
 }
 
 fn known_issues(run: &RunRecord, out: &mut String) {

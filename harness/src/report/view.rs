@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attempts::{self, AttemptRecord};
 use super::kselftest::{self, KselftestRecord, ProgramRecord};
 use super::record::{
     CauseRecord, CellRecord, Durations, FindingRecord, HostRecord, RecordedRecord, RunRecord, State,
@@ -91,6 +92,8 @@ pub struct CellView<'a> {
     pub recorded: &'a [RecordedRecord],
     /// How it went over each transport.
     pub transports: &'a [TransportRecord],
+    /// All attempts at it, in order, where there was more than one.
+    pub attempts: &'a [AttemptRecord],
     /// How the program ended, of a kselftest.
     pub outcome: Option<&'a str>,
     /// How long it took.
@@ -109,6 +112,11 @@ impl CellView<'_> {
     /// How many cases passed, of how many.
     pub fn passed(&self) -> (usize, usize) {
         (self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count(), self.cases.len())
+    }
+
+    /// Whether it passed only when it was tried again.
+    pub fn is_flaky(&self) -> bool {
+        attempts::is_flaky(self.verdict, self.attempts)
     }
 }
 
@@ -230,7 +238,8 @@ impl<'a> View<'a> {
     pub fn counts(&self) -> String {
         let worst_first = [Verdict::Fail, Verdict::Error, Verdict::Miss, Verdict::Skip, Verdict::Pass];
         let counts = worst_first.map(|verdict| (self.count(verdict), verdict.name()));
-        let absent = [(self.absent(), "without a verdict")];
+        let flaky = self.cells().filter(|cell| cell.is_flaky()).count();
+        let absent = [(flaky, "of them flaky"), (self.absent(), "without a verdict")];
         let counts = counts.into_iter().chain(absent).filter(|(n, _)| *n > 0);
         counts.map(|(n, what)| format!("{n} {what}")).collect::<Vec<_>>().join(", ")
     }
@@ -275,6 +284,7 @@ fn of_cell<'a>(run: &'a RunRecord, cell: &'a CellRecord) -> CellView<'a> {
         entries: &cell.entries,
         recorded: &cell.recorded,
         transports: &cell.transports,
+        attempts: &cell.attempts,
         outcome: None,
         durations: cell.durations,
         guest: cell.guest.as_ref(),
@@ -299,6 +309,7 @@ fn of_program(cell: &ProgramRecord) -> CellView<'_> {
         entries: &[],
         recorded: &[],
         transports: &[],
+        attempts: &cell.attempts,
         outcome: cell.outcome.as_deref(),
         durations: cell.durations,
         guest: cell.guest.as_ref(),

@@ -12,7 +12,7 @@ use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
 use crate::judge::verdict::{Expectation, ExpectedRun, Role};
 use crate::judge::watch::Evidence;
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, PlannedRun, RunEvent, Transport};
+use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, PlannedRun, Transport};
 use crate::plan::files::Spec;
 use crate::plan::numbers;
 use crate::process::{Ctx, StopLevel};
@@ -84,24 +84,28 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Waits for its turn, runs, is judged and closes itself.
+    /// Waits for its turn, runs as often as it takes, is judged and closes itself.
     pub(super) async fn run(self, machine: &Semaphore) {
-        let Ok(_turn) = machine.acquire().await else { return };
-        let ctx = &self.shared.ctx;
-        if ctx.stop.level() != StopLevel::Run {
-            // It never ran: the end of the run says so.
-            return;
-        }
-        ctx.events.send(RunEvent::CellStarted(self.id.to_string()));
-        let folder = self.shared.out.join(self.id.slug());
+        let Shared { ctx, trials, out, .. } = &*self.shared;
+        let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
         let started = Instant::now();
+        let once = async |folder: &Path| self.attempt(folder).await;
+        let cut = |cause| CellRecord::new(&self.id, Judged::without_run(cause));
+        // One that never ran is closed at the end of the run.
+        if let Some(cell) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
+            self.shared.close(cell, started.elapsed());
+        }
+    }
+
+    /// Runs it over each of its transports; none if the user ended the run before.
+    async fn attempt(&self, folder: &Path) -> Option<CellRecord> {
         let mut cells = Vec::new();
         for (transport, order) in &self.orders {
-            if ctx.stop.level() != StopLevel::Run {
-                return;
+            if self.shared.ctx.stop.level() != StopLevel::Run {
+                return None;
             }
             let folder = match self.orders.len() {
-                1 => folder.clone(),
+                1 => folder.to_owned(),
                 _ => folder.join(transport.name()),
             };
             let mut cell = self.once(order, &folder).await;
@@ -112,10 +116,9 @@ impl Job {
             }
             cells.push(cell);
         }
-        if let Some(mut cell) = cells.into_iter().reduce(CellRecord::merge) {
-            cell.logs = below(&self.shared.out, &folder);
-            self.shared.close(cell, started.elapsed());
-        }
+        let mut cell = cells.into_iter().reduce(CellRecord::merge)?;
+        cell.logs = below(&self.shared.out, folder);
+        Some(cell)
     }
 
     /// Runs one guest and judges it.

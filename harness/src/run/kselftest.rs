@@ -14,6 +14,7 @@ use fs_err as fs;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::attempts::Trials;
 use super::judged::{self, SYMBOLS};
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
@@ -86,6 +87,7 @@ struct Shared {
     started: Instant,
     record: RefCell<KselftestRecord>,
     order: RefCell<Vec<ProgramId>>,
+    trials: Trials,
     /// Cells whose guest was sent off: they close themselves.
     sent: RefCell<BTreeSet<ProgramId>>,
     write_error: RefCell<Option<std::io::Error>>,
@@ -121,6 +123,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
         started: Instant::now(),
         record: RefCell::new(first_record(means, plan)),
         order: RefCell::default(),
+        trials: Trials::new(means.attempts),
         sent: RefCell::default(),
         write_error: RefCell::default(),
     });
@@ -637,27 +640,29 @@ struct Job {
 
 impl Job {
     async fn run(self, machine: &Semaphore) {
-        let Ok(_turn) = machine.acquire().await else { return };
-        let ctx = &self.shared.ctx;
-        if ctx.stop.level() != StopLevel::Run {
-            // It never ran: the end of the run says so.
-            return;
-        }
-        ctx.events.send(RunEvent::CellStarted(self.id.to_string()));
-        let folder = self.shared.out.join(self.id.slug());
+        let Shared { ctx, trials, out, .. } = &*self.shared;
+        let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
         let started = Instant::now();
-        let cell = match self.seen(&folder).await {
+        let once = async |folder: &Path| Some(self.once(folder).await);
+        let cut = |cause| ProgramRecord::new(&self.id, Judged::without_run(cause));
+        // One that never ran is closed at the end of the run.
+        if let Some(cell) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
+            self.shared.close(cell, started.elapsed());
+        }
+    }
+
+    async fn once(&self, folder: &Path) -> ProgramRecord {
+        match self.seen(folder).await {
             Ok((expected, seen)) => {
                 if let Some(run) = seen.runs.first() {
                     // The result port's log has them as frames; a reader wants words.
                     let _ = fs::write(folder.join("stdout.log"), &run.stdout);
                     let _ = fs::write(folder.join("stderr.log"), &run.stderr);
                 }
-                judged::program(&self.id, expected, &seen, &folder, &self.shared.out)
+                judged::program(&self.id, expected, &seen, folder, &self.shared.out)
             }
             Err(detail) => ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
-        };
-        self.shared.close(cell, started.elapsed());
+        }
     }
 
     async fn seen(&self, folder: &Path) -> Result<(&Expected, Evidence), String> {

@@ -141,8 +141,10 @@ esac
 script=$here/played/$$
 env > "$script.env"
 readlink /proc/$$/fd/* > "$script.fds"
+life=$here/life
+if [ -e "$here/life.first" ] && mkdir "$here/booted.$name" 2>/dev/null; then life=$life.first; fi
 if [ "object ${of_test#selftest }" = "$of_kernel" ] && [ "$objects $switch" = "$leg" ]; then
-    cat "$here/life" > "$script"
+    cat "$life" > "$script"
 else
     echo "console Linux version 1.0.0-mini" > "$script"
     echo "console <0>[    0.400000] Kernel panic - not syncing: $objects objects: $of_kernel, $switch, $of_test" >> "$script"
@@ -150,7 +152,8 @@ fi
 exec PLAYER -initrd "$script" "$@"
 "#;
 
-const LIFE: &str = "console Linux version 1.0.0-mini (gcc) #1 SMP\nsleep 10\nhello\nplan\nsleep 5\nrun-all\nsleep 5\nbye\nclose\n\
+/// The perfect life.
+pub const LIFE: &str = "console Linux version 1.0.0-mini (gcc) #1 SMP\nsleep 10\nhello\nplan\nsleep 5\nrun-all\nsleep 5\nbye\nclose\n\
     console <6>[    0.500000] reboot: Power down\nshutdown guest-shutdown\nexit 0\n";
 
 /// A command as a line for a shell, its environment left out.
@@ -370,6 +373,14 @@ impl World {
     /// What a guest does whose kernel and image belong together.
     pub fn life(&self, script: &str) {
         write(&self.bin().join("life"), script);
+    }
+
+    /// What it does when a cell of this name is booted for the first time from here on.
+    pub fn first_life(&self, script: &str) {
+        for name in World::names(&self.bin()).iter().filter(|name| name.starts_with("booted.")) {
+            std::fs::remove_dir(self.bin().join(name)).unwrap();
+        }
+        write(&self.bin().join("life.first"), script);
     }
 
     /// The perfect life with `more` before its line `at`.

@@ -8,8 +8,9 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
 use crate::judge::console::sanitize;
 use crate::model::{Abi, Verdict};
+use crate::report::attempts::{self, Attempted};
 use crate::report::record::State;
-use crate::report::text::{Paint, indent, origin, short};
+use crate::report::text::{Paint, indent, origin, passed_later, short};
 
 /// The whole report. Text that came from a guest is escaped.
 pub fn render(run: &KselftestRecord, paint: Paint) -> String {
@@ -22,6 +23,7 @@ pub fn render(run: &KselftestRecord, paint: Paint) -> String {
     out.push('\n');
     table(run, paint, &mut out);
     reasons(run, paint, &mut out);
+    passed_later(run.cells.iter().map(|cell| (cell.id().to_string(), cell)), &run.folder, &mut out);
     for note in &run.notes {
         let _ = writeln!(out, "\nnote: {}", sanitize(note));
     }
@@ -33,7 +35,10 @@ pub fn render(run: &KselftestRecord, paint: Paint) -> String {
 pub(super) fn counts(run: &KselftestRecord) -> String {
     let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Skip, Verdict::Miss, Verdict::Error];
     let counts = verdicts.map(|v| (run.count(v), v)).into_iter().filter(|(n, _)| *n > 0);
-    counts.map(|(n, v)| format!("{n} {v}")).collect::<Vec<_>>().join(", ")
+    let mut counts: Vec<String> = counts.map(|(n, v)| format!("{n} {v}")).collect();
+    let flaky = run.cells.iter().filter(|cell| cell.is_flaky()).count();
+    counts.extend((flaky > 0).then(|| format!("{flaky} of them flaky")));
+    counts.join(", ")
 }
 
 fn head(run: &KselftestRecord, out: &mut String) {
@@ -97,11 +102,15 @@ fn disagreements(run: &KselftestRecord, paint: Paint, out: &mut String) {
 /// What stands in a column: the verdict, and what it rests on.
 pub(super) fn cell_text(cell: &ProgramRecord) -> String {
     let (passed, total) = cell.passed();
-    match (cell.verdict, total) {
+    let text = match (cell.verdict, total) {
         (verdict, 1..) => format!("{verdict} {passed}/{total}"),
         // There was no report: the status alone speaks.
         (Verdict::Pass, 0) => "pass, exit 0".to_owned(),
         (verdict, 0) => verdict.to_string(),
+    };
+    match attempts::mark(cell.verdict, &cell.attempts) {
+        Some(tries) => format!("{text} ({tries})"),
+        None => text,
     }
 }
 

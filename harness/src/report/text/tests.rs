@@ -1,6 +1,7 @@
 use super::*;
 use crate::judge::verdict::Entry;
 use crate::model::{Cause, CellId, FaultSummary, Judged};
+use crate::report::attempts::decide;
 use crate::report::record::{HostRecord, RecordedRecord, SCHEMA};
 
 fn case(name: &str, verdict: Verdict, message: Option<&str>) -> CaseResult {
@@ -172,4 +173,26 @@ fn transports_stand_side_by_side_with_their_times() {
   linux-6.12 patched m64          serial pass   0.61  0.25  1.24  ssh pass      -  0.25  1.24
 ";
     assert!(text.contains(table) && text.contains("each cell ran over serial and over ssh\n"), "{text}");
+}
+
+#[test]
+fn a_cell_that_passed_later_is_marked_and_what_came_before_is_told() {
+    let ok = || case("basic", Verdict::Pass, None);
+    let lost = Cause::LostVm { detail: "signal 9 \u{1b}[31m".to_owned() };
+    let mut first = cell(Leg::Patched, Abi::M64, Some(lost), Vec::new());
+    first.logs = "linux-6.12.patched.m64/try.1".to_owned();
+    let flaky = decide(vec![first, cell(Leg::Patched, Abi::M64, None, vec![ok()])], true).unwrap();
+    let twice = || cell(Leg::Patched, Abi::M32, None, vec![ok()]);
+    let repeated = decide(vec![twice(), twice()], false).unwrap();
+    let text = render(&run(vec![flaky, repeated]), Paint::Plain);
+    for line in [
+        "xyzzy: 2 of 2 cells judged: 2 pass, 1 of them flaky",
+        "│ linux-6.12 ┆ patched ┆ pass 1/1 (flaky, 1 of 2) ┆ pass 1/1 (2 of 2) │",
+        "linux-6.12 patched m64: flaky: it passed at attempt 2",
+        "  before: error: QEMU ended by itself: signal 9 \\x1b[31m",
+        "  logs:   /runs/1/linux-6.12.patched.m64/try.1",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("m32: flaky"), "{text}");
 }
