@@ -191,3 +191,5 @@ pub const RETRIES_MAX: u32 = 10;
 /// The most that `--repeat` takes, and where `--until-fail` gives up: a cell takes about a second and leaves
 /// 100 KiB of logs, so that six of them come to hours and to less than a gigabyte.
 pub const ATTEMPTS_MAX: u32 = 1000;
+/// A baseline that is read: 500 kselftest cells with the names of all their cases are 2 MB.
+pub const BASELINE_BYTES: u64 = 32 * MIB;

@@ -24,7 +24,11 @@ Exit codes:
   129  interrupted by SIGHUP
   130  interrupted by Ctrl-C (SIGINT)
   143  interrupted by SIGTERM
-A cell that passed only when it was tried again (--retries) passed; with --flaky fail it failed.";
+A cell that passed only when it was tried again (--retries) passed; with --flaky fail it failed.
+With --baseline:
+  0    nothing is worse than the baseline, though cells may fail, be skipped or missed as in it
+  1    something is worse (see `compare --help`)
+  3    nothing is worse, but a cell is in error: what it would have come to is not known";
 
 /// Does a system call behave the same for a 64-bit, a 32-bit and an x32 program?
 #[derive(Debug, Parser)]
@@ -42,6 +46,10 @@ pub enum Command {
     TestSyscall(Box<TestSyscall>),
     /// Build directories of the kernel's own selftests by every ABI, run each program in a guest of its own
     TestSelftest(Box<TestSelftest>),
+    /// Hold a run against an earlier one or a baseline: what is worse, better, gone or built otherwise
+    Compare(Compare),
+    /// Make a baseline of a run: a small file that can be committed, for --baseline and compare
+    Baseline(Baseline),
     /// Show what is needed on this machine and what of it is missing
     Doctor(Doctor),
     /// Run this project's own tests
@@ -170,7 +178,7 @@ pub struct RunArgs {
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// More than one attempt.
+    /// More than one attempt, and what the run is held against.
     #[command(flatten)]
     pub again: Again,
     /// What most commands have.
@@ -178,9 +186,9 @@ pub struct RunArgs {
     pub common: Common,
 }
 
-/// How often a cell is run.
+/// How often a cell is run, and what a run is held against.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "More than once")]
+#[command(next_help_heading = "More than once, and against an earlier run")]
 pub struct Again {
     /// Run a cell up to so many times more, in a fresh guest, if it does not pass
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["repeat", "until_fail"],
@@ -200,6 +208,9 @@ pub struct Again {
     /// Run the cells again until one does not pass (a thousand times at most)
     #[arg(long)]
     pub until_fail: bool,
+    /// Hold the run against this one, or this file of `baseline`; the exit code is then the comparison's
+    #[arg(long, value_name = "RUN|FILE")]
+    pub baseline: Option<PathBuf>,
 }
 
 impl Again {
@@ -235,6 +246,43 @@ pub enum Flaky {
     Pass,
     /// It failed.
     Fail,
+}
+
+const COMPARE_HELP: &str = "\
+Exit codes:
+  0  nothing is worse than it was, whatever fails
+  1  something is: a cell or case has a worse verdict (pass, skip, miss, error, fail: in this order),
+     fails for a new cause, or is not there any more; or NEW did not come to its end
+  2  wrong usage, a run or baseline that cannot be read, or runs of different syscalls or commands
+Options and tools that differ are told, and are no reason for 1.";
+
+/// `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_HELP)]
+pub struct Compare {
+    /// What is compared with: a run's folder, its run.json, or a file of `baseline`
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+    /// The run: its folder, or its run.json
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// What a cell counts as that passed only when it was tried again, and did at once in BASE
+    #[arg(long, value_name = "AS", default_value = "pass")]
+    pub flaky: Flaky,
+}
+
+/// `baseline`.
+#[derive(Debug, Args)]
+pub struct Baseline {
+    /// The run: its folder, or its run.json
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The file that is made, or replaced
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// How guests are reached.
@@ -324,7 +372,7 @@ pub struct TestSelftest {
     #[arg(value_name = "DIR", required_unless_present = "from")]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline"])]
     pub from: Vec<PathBuf>,
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]

@@ -7,14 +7,15 @@ mod bench;
 mod breaks;
 mod clean;
 mod cli;
+mod compare;
 mod doctor;
 mod html;
 mod ktap;
 mod mutants;
 mod progress;
 mod recipe;
-mod report;
 mod replay;
+mod report;
 mod repro;
 mod runs;
 mod say;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         cli::Command::TestSyscall(args) if with_ssh::is_needed(args) => with_ssh::run(args),
         cli::Command::TestSyscall(args) => test_syscall::run(args),
         cli::Command::TestSelftest(args) => test_selftest::run(args),
+        cli::Command::Compare(args) => compare::run(args),
+        cli::Command::Baseline(args) => compare::write_baseline(args),
         cli::Command::Doctor(args) => doctor::run(args),
         cli::Command::Test(args) => test::run(args),
         cli::Command::Clean(args) => clean::run(args),

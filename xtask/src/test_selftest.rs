@@ -10,6 +10,7 @@ use harness::plan::kselftest::{self, KselftestPlan, Selection};
 use harness::plan::tools::Tool;
 use harness::process::{Ctx, quote};
 use harness::report::attempts::Attempted;
+use harness::report::format::Format;
 use harness::report::kselftest::{KselftestRecord, disagreements};
 use harness::report::record::State;
 use harness::report::sealed::AnyRun;
@@ -17,6 +18,7 @@ use harness::run::{Means, kselftest as conductor};
 use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSelftest};
+use crate::compare::Against;
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the programs and prints what came of them.
@@ -29,6 +31,8 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
     session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.run.common.project.as_deref())?;
+        // Before any work, and before this run is the latest one.
+        let against = Against::read(&args.run.again, "test-selftest")?;
         let (host, plan) = prepare(args, &ctx, &store, &project).await?;
         if let Some(signal) = session::stopped(&ctx.stop) {
             return Ok(Exit::Interrupted(signal));
@@ -50,7 +54,7 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
             // The run could not be written down: that is not the user's mistake.
             anyhow::Error::new(error).context(Exit::Incomplete)
         })?;
-        tell(record, args, session::stopped(&ctx.stop))
+        tell(record, args, against, session::stopped(&ctx.stop))
     })
 }
 
@@ -68,7 +72,7 @@ fn again(args: &TestSelftest) -> Result<Exit> {
     }
     let mut record = joined.context("no run is named")?;
     record.disagreements = disagreements(&record, &kselftest::explanations(&project)?);
-    tell(record, args, None)
+    tell(record, args, None, None)
 }
 
 /// Looks at the host, plans and says what will be done; installs what is missing if that was asked
@@ -131,10 +135,19 @@ async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit
     Ok(if text.is_empty() { Exit::Nothing } else { Exit::Passed })
 }
 
-fn tell(record: KselftestRecord, args: &TestSelftest, stopped: Option<&'static str>) -> Result<Exit> {
-    let exit = exit(&record, stopped, args.run.again.flaky);
+fn tell(
+    record: KselftestRecord,
+    args: &TestSelftest,
+    against: Option<Against>,
+    stopped: Option<&'static str>,
+) -> Result<Exit> {
+    let own = exit(&record, stopped, args.run.again.flaky);
+    let (folder, errors) = (record.folder.clone(), record.count(Verdict::Error));
     report::tell(&AnyRun::Kselftest(Box::new(record)), args.format.0, &args.run.report)?;
-    Ok(exit)
+    match against {
+        None => Ok(own),
+        Some(against) => against.hold(&folder, (own, errors), args.format.0 == Format::Text),
+    }
 }
 
 /// The command as it could be typed again, without what changes nothing of the page.

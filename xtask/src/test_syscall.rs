@@ -10,12 +10,14 @@ use harness::plan::tools::{Need, Tool};
 use harness::plan::{self, Plan, PlanError, Selection};
 use harness::process::Ctx;
 use harness::report::attempts::Attempted;
+use harness::report::format::Format;
 use harness::report::record::{RunRecord, State};
 use harness::report::sealed::AnyRun;
 use harness::run::{self, Looked, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSyscall, TransportChoice};
+use crate::compare::Against;
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
 
 /// Runs the matrix and prints it.
@@ -25,13 +27,19 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
     session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.run.common.project.as_deref())?;
+        // Before any work, and before this run is the latest one.
+        let against = Against::read(&args.run.again, &format!("test-syscall {}", args.syscall))?;
         let ran = run_once(args, &ctx, &store, &project).await?;
         let stopped = session::stopped(&ctx.stop);
         Ok(match (ran, stopped) {
             (Ran::Judged(record), _) => {
-                let exit = exit(&record, stopped, args.run.again.flaky);
+                let own = exit(&record, stopped, args.run.again.flaky);
+                let (folder, errors) = (record.folder.clone(), record.count(Verdict::Error));
                 report::tell(&AnyRun::Syscall(record), args.format.0, &args.run.report)?;
-                exit
+                match against {
+                    None => own,
+                    Some(against) => against.hold(&folder, (own, errors), args.format.0 == Format::Text)?,
+                }
             }
             (Ran::Planned | Ran::Nothing, Some(signal)) => Exit::Interrupted(signal),
             (Ran::Planned, None) => Exit::Passed,

@@ -35,6 +35,7 @@ fn main() {
         ("a qemu that lacks something is told before any work", unfit_qemu),
         ("a qemu that exits at once is lost with its last words", qemu_exits),
         ("a cell that was lost once and then passes is flaky, and both attempts are kept", flaky),
+        ("a run against a baseline fails for what is worse alone", against_a_baseline),
         ("code that does not build is named by file and line", build_error),
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", clean),
@@ -492,6 +493,47 @@ fn flaky() {
     let lost = |cell: &Value| cell["attempts"].as_array().unwrap().len() == 2;
     assert!(run.cells().iter().any(|cell| cell["verdict"] == "error" && lost(cell)), "{run}");
     assert!(run.cells().iter().all(|cell| cell["verdict"] == "pass" || lost(cell)), "{run}");
+}
+
+fn against_a_baseline() {
+    let world = warm();
+    let (file, warm) = (world.root().join("baseline"), world.out("warm"));
+    let (file, warm) = (file.display().to_string(), warm.display().to_string());
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let plain = |args: &[&str]| support::xtask(args);
+    assert_eq!(plain(&["baseline", &warm, &file]).code, Some(0));
+    let against = |out: &str, base: &str| world.run(&with(world.args(out), &["--baseline", base]));
+    let run = against("same", &file);
+    assert_says(&run, 0, &["nothing is worse", "6 cells are as they were"]);
+    // The same as what was broken then is not worse, whatever it is;
+    world.life_with("run-all", "console <0>[    0.4] Kernel panic - not syncing: x");
+    let run = against("broken", &file);
+    assert_says(&run, 1, &["new failures (a regression)", "pass -> fail: kernel panic", "worse: 6 cells"]);
+    let broken = world.out("broken").display().to_string();
+    let run = against("as broken", &broken);
+    assert_says(&run, 0, &["nothing is worse"]);
+    assert_cells(&run.cells(), "fail", "panic", &[]);
+    // and what is cured is told.
+    world.life_with("run-all", "");
+    assert_says(&against("cured", &broken), 0, &["fixes", "fail -> pass"]);
+    // Who runs less has to say so by a baseline of his own.
+    let run = world.run(&with(world.args("less"), &["--abi", "m64", "--baseline", &file]));
+    assert_says(&run, 1, &["vanished (a regression)", "this run has mini-1.0 patched by m64"]);
+    // An error keeps its code.
+    world.first_life(LOST);
+    let lost = world.run(&world.args("lost"));
+    assert_eq!(lost.code, Some(3), "{lost}");
+    world.first_life(LOST);
+    assert_says(&against("lost too", &world.out("lost").display().to_string()), 3, &["nothing is worse"]);
+    // Told before any work.
+    let run = world.run(&words(&["test-syscall", "other", "--baseline", &file]));
+    assert_says(&run, 2, &["it is of test-syscall xyzzy, and this run is of test-syscall other"]);
+    let run = plain(&["compare", &warm, &broken, "--format", "json"]);
+    assert_eq!(run.code, Some(1), "{run}");
+    let found: Value = serde_json::from_str(&run.stdout).unwrap();
+    let changes = found["changes"].as_array().unwrap();
+    assert!(changes.iter().all(|change| change["what"] == "new-failure"), "{found:#}");
+    assert_eq!((changes.len(), &found["base"]), (CELLS, &warm.as_str().into()), "{found:#}");
 }
 
 fn build_error() {

@@ -22,6 +22,7 @@ fn main() {
         ("the same again builds nothing", warm),
         ("what both real trees say of some forty syscalls", wiring::both_kernels),
         ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
+        ("a seeded bug is worse than the baseline, and its cases are named", against_a_baseline),
         ("a body that panics is a panic, not a lost guest", panics),
         ("a body that follows a null pointer is an oops", oops_null),
         ("a cell of an earlier run is judged and run again", repro::again),
@@ -167,6 +168,41 @@ fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) ->
 
 fn flags_unchecked() {
     seeded("flags-unchecked", &[], [("fail", "case-failed", "unknown_flags"); 3]);
+}
+
+/// The kernel with the bug is the one of the test before.
+fn against_a_baseline() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let (good, bad, file) = (path("good"), path("bad"), path("xyzzy.baseline"));
+    let args = ["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--contract=no"];
+    let run = xtask(&[&args[..], &["--out", &good, "--repeat", "2"]].concat());
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stdout.contains("pass 19/19 (2 of 2)"), "{run}");
+    let run = xtask(&["baseline", &good, &file]);
+    assert_eq!(run.code, Some(0), "{run}");
+    let patch = format!("{}/kernels/{KERNEL}/mutants/flags-unchecked.patch", support::checkout());
+    let more = ["--out", &bad, "--extra-patch", &patch, "--baseline", &file, "--retries", "2"];
+    let run = xtask(&[&args[..], &more].concat());
+    assert_eq!(run.code, Some(1), "{run}");
+    let compared = xtask(&["compare", &good, &bad]);
+    assert_eq!(compared.code, Some(1), "{compared}");
+    for text in [&run.stdout, &compared.stdout] {
+        for word in [
+            "new failures (a regression)",
+            "linux-6.12 patched m32: pass -> fail",
+            "unknown_flags",
+            "worse: 3 cells",
+            "linux-6.12 patches: ",
+            "flags-unchecked.patch",
+        ] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+    // The bug is in a function's body: not an option of the kernel differs.
+    assert!(!compared.stdout.contains("CONFIG_"), "{compared}");
+    let found = xtask(&["compare", &bad, &good]);
+    assert!(found.code == Some(0) && found.stdout.contains("fixes:"), "{found}");
 }
 
 fn panics() {

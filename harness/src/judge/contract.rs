@@ -17,6 +17,11 @@ pub fn is_case(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
+/// How reports call the case of a contract that tests this rule.
+pub fn case_name(rule: &str) -> String {
+    format!("{PREFIX}{rule}")
+}
+
 /// What the call returned, as the prober put it.
 pub fn returned(message: Option<&str>) -> Option<&str> {
     message?.lines().find(|line| line.starts_with(RETURNED))

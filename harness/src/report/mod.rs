@@ -4,6 +4,7 @@
 
 mod ascii;
 pub mod attempts;
+pub mod compare;
 pub mod cover_letter;
 pub mod format;
 pub mod html;
