@@ -1,4 +1,4 @@
-//! The HTML page of a run: what the record does not have is read from the run's folder.
+//! A run in any format: what its record does not have is read from its folder.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use harness::limits;
 use harness::model::RelPath;
-use harness::report::html::{self, Logs};
+use harness::report::format::{Beside, Format};
+use harness::report::html::Logs;
 use harness::report::sealed::AnyRun;
+use harness::report::text::Paint;
 use harness::report::view::View;
 
 use crate::runs;
 
-/// The page of a run whose record lies in `folder`.
-#[cfg_attr(not(test), expect(dead_code, reason = "the command `report` calls it"))]
-pub fn page(run: &AnyRun, folder: &Path) -> String {
-    let view = View::of(run);
+/// The report of a run whose record lies in `folder`.
+pub fn render(run: &AnyRun, folder: &Path, format: Format, paint: Paint) -> String {
     let logs = |logs: &str| {
         // A record names its folders itself, and may have been written by anybody.
         let Ok(of_cell) = logs.parse::<RelPath>() else { return Logs::default() };
@@ -26,7 +26,8 @@ pub fn page(run: &AnyRun, folder: &Path) -> String {
             argv: argv.map(|argv| String::from_utf8_lossy(&argv).into_owned()),
         }
     };
-    html::render(&view, &runs::in_words(view.started_unix_s), &|cell| logs(cell.logs))
+    let began = runs::in_words(View::of(run).started_unix_s);
+    format.render(run, paint, &Beside { began, logs: &logs })
 }
 
 /// The beginning of a file, if it is one and no link to another.

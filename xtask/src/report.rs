@@ -11,20 +11,27 @@ use harness::broken::broken;
 use harness::report::format::Format;
 use harness::report::sealed::AnyRun;
 use harness::report::text::Paint;
+use harness::report::view::View;
 
 use crate::cli::{Exit, Report, ReportTo, RunArgs};
-use crate::{clean, runs, say, session};
+use crate::{clean, html, runs, say, session};
 
 /// Prints an earlier run.
 pub fn run(args: &Report) -> Result<Exit> {
     runs::choose_color(&args.common);
-    let run = match &args.run {
-        Some(run) => AnyRun::read(run)?,
-        None => AnyRun::read(&latest(args.common.project.as_deref())?)
-            .context("no run is named, and there is none to be taken for it")?,
+    let (at, run) = match &args.run {
+        Some(at) => (at.clone(), AnyRun::read(at)?),
+        None => {
+            let latest = latest(args.common.project.as_deref())?;
+            let run =
+                AnyRun::read(&latest).context("no run is named, and there is none to be taken for it")?;
+            (latest, run)
+        }
     };
+    // The record may be named itself; its folder may lie elsewhere than where the run wrote it.
+    let home = if at.is_dir() { at.as_path() } else { folder(&at) };
     // Who closes the pipe has read enough: what the run came to was told when it ended.
-    say::listing(&args.format.0.render(&run, Paint::Colour))?;
+    say::listing(&html::render(&run, home, args.format.0, Paint::Colour))?;
     Ok(Exit::Passed)
 }
 
@@ -72,15 +79,16 @@ fn same(one: &Path, other: &Path) -> bool {
 /// Writes the reports that were asked for, and prints the result. Who waits for a file gets it,
 /// whatever becomes of the standard output.
 pub fn tell(run: &AnyRun, format: Format, reports: &[ReportTo]) -> Result<()> {
-    let written: Vec<Result<()>> = reports.iter().map(|to| write(run, to)).collect();
+    let home = Path::new(View::of(run).folder).to_owned();
+    let written: Vec<Result<()>> = reports.iter().map(|to| write(run, &home, to)).collect();
     // anstream takes the colours out again where they do not belong.
-    say::result(format.render(run, Paint::Colour).trim_end_matches('\n'))?;
+    say::result(html::render(run, &home, format, Paint::Colour).trim_end_matches('\n'))?;
     written.into_iter().collect()
 }
 
 /// Whole or not at all.
-fn write(run: &AnyRun, to: &ReportTo) -> Result<()> {
-    let text = to.format.render(run, Paint::Plain);
+pub fn write(run: &AnyRun, home: &Path, to: &ReportTo) -> Result<()> {
+    let text = html::render(run, home, to.format, Paint::Plain);
     let write = || -> std::io::Result<()> {
         // A report is for others to read, as any file that a program makes.
         let mode = Permissions::from_mode(0o666);

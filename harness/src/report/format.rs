@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::sealed::{self, AnyRun};
 use super::text::Paint;
 use super::view::View;
+use super::html::{self, Logs};
 use super::{cover_letter, junit, kselftest, ktap, markdown, text};
 
 /// How a run is told.
@@ -23,12 +24,29 @@ pub enum Format {
     Junit,
     /// For the kernel's own tools.
     Ktap,
+    /// A page for a browser.
+    Html,
+}
+
+/// What a format may want that the record does not have.
+pub struct Beside<'a> {
+    /// When the run began, in words.
+    pub began: String,
+    /// The logs in a folder of the run's.
+    pub logs: &'a dyn Fn(&str) -> Logs,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Format; 6] =
-        [Format::Text, Format::Markdown, Format::CoverLetter, Format::Json, Format::Junit, Format::Ktap];
+    pub const ALL: [Format; 7] = [
+        Format::Text,
+        Format::Markdown,
+        Format::CoverLetter,
+        Format::Json,
+        Format::Junit,
+        Format::Ktap,
+        Format::Html,
+    ];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -39,11 +57,12 @@ impl Format {
             Format::Json => "json",
             Format::Junit => "junit",
             Format::Ktap => "ktap",
+            Format::Html => "html",
         }
     }
 
     /// The whole report. It ends with a line's end.
-    pub fn render(self, run: &AnyRun, paint: Paint) -> String {
+    pub fn render(self, run: &AnyRun, paint: Paint, beside: &Beside<'_>) -> String {
         let view = View::of(run);
         match (self, run) {
             (Format::Text, AnyRun::Syscall(run)) => text::render(run, paint),
@@ -55,6 +74,7 @@ impl Format {
             (Format::Json, AnyRun::Kselftest(run)) => sealed::text(&**run),
             (Format::Junit, _) => junit::render(&view),
             (Format::Ktap, _) => ktap::render(&view),
+            (Format::Html, _) => html::render(&view, &beside.began, &|cell| (beside.logs)(cell.logs)),
         }
     }
 }
@@ -95,7 +115,8 @@ mod tests {
             (one.state, other.state) = (state, state);
             for run in [AnyRun::Syscall(Box::new(one)), AnyRun::Kselftest(Box::new(other))] {
                 for format in Format::ALL {
-                    let text = format.render(&run, Paint::Plain);
+                    let beside = Beside { began: "then".to_owned(), logs: &|_| Logs::default() };
+                    let text = format.render(&run, Paint::Plain, &beside);
                     let all =
                         ["INTERRUPTED", "NOT FINISHED", "NOT COMPLETE", "\"interrupted\"", "\"running\""];
                     let marked = all.iter().any(|word| text.contains(word));

@@ -60,7 +60,7 @@ fn consoles_and_arguments_are_read_from_the_runs_folder_and_from_nowhere_else() 
     std::fs::create_dir(&logs).unwrap();
     std::fs::write(logs.join("console.log"), "<6>[    1.000000] up\n<4>[    2.000000] WARNING: CPU: 0 PID: 1 at kernel/x.c:12 do_xyzzy+0x1c/0x60\n").unwrap();
     std::fs::write(logs.join("argv"), "qemu-system-x86_64 -machine microvm -append 'a -b'\n").unwrap();
-    let read = |folder: &Path| page(&AnyRun::read(folder).unwrap(), folder);
+    let read = |folder: &Path| render(&AnyRun::read(folder).unwrap(), folder, Format::Html, Paint::Plain);
     let text = read(folder.path());
     for word in [
         "2026-11-21 23:03:01 UTC",
