@@ -189,7 +189,7 @@ pub const ORDER_BYTES: u64 = 64 * MIB;
 /// The most that `--retries` takes: what the host does to a cell more often than that is no bad luck.
 pub const RETRIES_MAX: u32 = 10;
 /// The most that `--repeat` takes, and where `--until-fail` gives up: a cell takes about a second and leaves
-/// 100 KiB of logs, so that six of them come to hours and to less than a gigabyte.
+/// 30 KiB of logs, so that six of them come to an hour or two and to 200 MB.
 pub const ATTEMPTS_MAX: u32 = 1000;
 /// A baseline that is read: 500 kselftest cells with the names of all their cases are 2 MB.
 pub const BASELINE_BYTES: u64 = 32 * MIB;

@@ -40,6 +40,24 @@ fn copy() -> (tempfile::TempDir, String) {
     (scratch, path)
 }
 
+#[test]
+fn what_cannot_be_compared_is_one_clear_message() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    std::fs::write(path("broken"), "version 1\nof test-syscall xyzzy\nrow a\n  cell m65 pass 1 of 1\n")
+        .unwrap();
+    std::fs::create_dir(path("empty")).unwrap();
+    let (gone, broken, empty) = (path("gone"), path("broken"), path("empty"));
+    xtask(&["compare", &gone, &gone]).ends(2, &["gone: no such run"]);
+    xtask(&["compare", &broken, &gone]).ends(2, &["broken:4: "]);
+    xtask(&["compare", &empty, &gone]).ends(2, &["empty: no run: there is no run.json in it"]);
+    xtask(&["baseline", &gone, &broken]).ends(2, &["gone: no such run"]);
+    xtask(&["test-syscall", "xyzzy", "--baseline", &broken]).ends(2, &["broken:4: "]);
+    xtask(&["test-syscall", "xyzzy", "--repeat", "2", "--retries", "1"]).ends(2, &["cannot be used with"]);
+    xtask(&["test-syscall", "xyzzy", "--retries", "11"]).ends(2, &["11 is not in 0..=10"]);
+    xtask(&["compare", "--help"]).ends(0, &["nothing is worse than it was"]);
+}
+
 /// A path, a file and an argument that mean to talk to the terminal.
 #[test]
 fn no_error_reaches_the_terminal_unescaped() {
@@ -410,22 +428,4 @@ fn what_is_no_run_cannot_be_judged_or_run_again() {
     xtask(&["repro", &run, "--times", "0"]).ends(2, &["1..=1000"]);
     xtask(&["repro", &run, "--bundle", &at("x"), "--times", "2"]).ends(2, &["cannot be used with"]);
     xtask(&["repro", &run, "--bundle", &at("x"), "--case", "y"]).ends(2, &["cannot be used with"]);
-}
-
-#[test]
-fn what_cannot_be_compared_is_one_clear_message() {
-    let scratch = tempfile::tempdir().unwrap();
-    let path = |name: &str| scratch.path().join(name).display().to_string();
-    std::fs::write(path("broken"), "version 1\nof test-syscall xyzzy\nrow a\n  cell m65 pass 1 of 1\n")
-        .unwrap();
-    std::fs::create_dir(path("empty")).unwrap();
-    let (gone, broken, empty) = (path("gone"), path("broken"), path("empty"));
-    xtask(&["compare", &gone, &gone]).ends(2, &["gone: no such run"]);
-    xtask(&["compare", &broken, &gone]).ends(2, &["broken:4: "]);
-    xtask(&["compare", &empty, &gone]).ends(2, &["empty: no run: there is no run.json in it"]);
-    xtask(&["baseline", &gone, &broken]).ends(2, &["gone: no such run"]);
-    xtask(&["test-syscall", "xyzzy", "--baseline", &broken]).ends(2, &["broken:4: "]);
-    xtask(&["test-syscall", "xyzzy", "--repeat", "2", "--retries", "1"]).ends(2, &["cannot be used with"]);
-    xtask(&["test-syscall", "xyzzy", "--retries", "11"]).ends(2, &["11 is not in 0..=10"]);
-    xtask(&["compare", "--help"]).ends(0, &["nothing is worse than it was"]);
 }

@@ -283,7 +283,7 @@ fn of_cell(id: &Id, was: &Cell, is: &Cell, rules: Rules) -> Vec<Change> {
     if now > before {
         changes.push(change(What::worse(is.verdict), true, is.why()));
     } else if is.verdict == Verdict::Pass && now < before {
-        changes.push(change(What::Fix, false, was.why()));
+        changes.push(change(What::Fix, false, &format!("it was: {}", was.why())));
     } else if now < before {
         changes.push(change(What::Changed, false, is.why()));
     } else if is.verdict == Verdict::Fail {

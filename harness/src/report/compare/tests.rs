@@ -404,7 +404,7 @@ vanished (a regression):
     <script>alert(1)</script> & \\x1b[31m]]> # SKIP: pass -> not there
 
 fixes:
-  linux-6.12 patched mx32: miss -> pass: programs of this ABI cannot run on this kernel: CONFIG_X86_X32_ABI: dropped by Kconfig
+  linux-6.12 patched mx32: miss -> pass: it was: programs of this ABI cannot run on this kernel: CONFIG_X86_X32_ABI: dropped by Kconfig
 
 tools that differ:
   qemu: QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18) -> QEMU 9
@@ -412,6 +412,13 @@ tools that differ:
 worse: 1 cells, 2 cases; 4 cells are as they were
 ";
     assert_eq!(text, expected);
+    // Of a long list, what came and what went.
+    let patches =
+        |last: &str| BTreeMap::from([("p".to_owned(), format!("{} {last}", "a.patch ".repeat(30)))]);
+    let [mut old, mut newer] = [side("old", &base), side("new", &base)];
+    (old.built, newer.built) = (patches("b.patch"), patches("c.patch"));
+    let text = render(&compare(&old, &newer, Rules::default()).unwrap(), Paint::Plain);
+    assert!(text.contains("\n  p: -b.patch +c.patch\n"), "{text}");
     let same = render(&compared(&base, &base), Paint::Plain);
     assert!(same.ends_with("\nnothing is worse; 6 cells are as they were\n"), "{same}");
 }

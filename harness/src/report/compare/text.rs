@@ -10,6 +10,8 @@ use crate::report::text::{Paint, short};
 
 /// Lines shown of one list; the rest is counted, and is in the JSON.
 const SHOWN: usize = 40;
+/// Characters of two values that stand side by side.
+const LONG: usize = 160;
 
 /// The whole comparison. Text that came from a guest is escaped.
 pub fn render(found: &Comparison, paint: Paint) -> String {
@@ -72,13 +74,25 @@ fn facts(title: &str, facts: &[Fact], out: &mut String) {
         return;
     }
     let _ = writeln!(out, "\n{title}:");
-    let said = |value: &Option<String>| value.as_deref().map_or("not there".to_owned(), short);
     for fact in facts.iter().take(SHOWN) {
-        let _ = writeln!(out, "  {}: {} -> {}", sanitize(&fact.name), said(&fact.was), said(&fact.is));
+        let _ = writeln!(out, "  {}: {}", sanitize(&fact.name), in_words(fact));
     }
     if facts.len() > SHOWN {
         let _ = writeln!(out, "  and {} more", facts.len() - SHOWN);
     }
+}
+
+/// Both values; of long ones, such as a list of patches, what went and what came.
+fn in_words(fact: &Fact) -> String {
+    let [was, is] = [&fact.was, &fact.is].map(|value| value.as_deref().unwrap_or("not there"));
+    if was.len() + is.len() <= LONG {
+        return format!("{} -> {}", sanitize(was), sanitize(is));
+    }
+    let [before, now] = [was, is].map(|value| value.split_whitespace().collect::<Vec<_>>());
+    let went = before.iter().filter(|word| !now.contains(word)).map(|word| format!("-{word}"));
+    let came = now.iter().filter(|word| !before.contains(word)).map(|word| format!("+{word}"));
+    let words: Vec<String> = went.chain(came).collect();
+    if words.is_empty() { "the same in another order".to_owned() } else { sanitize(words.join(" ")) }
 }
 
 /// `worse: 1 cell, 2 cases; 5 cells are as they were`
