@@ -48,15 +48,18 @@ fn assert_valid(record: &Value) {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-/// The program, from the kernel's source in the cache. It is copied: python writes beside what it runs.
+/// The program, from the kernel's source in the cache. It is copied, since python writes beside what it
+/// runs, to where it finds its place in a tree.
 fn kunit(scratch: &Path) -> PathBuf {
     let sources = std::fs::read_dir(support::cache().join("source")).unwrap().flatten();
     let mut folders = sources.map(|entry| entry.path().join("tree/tools/testing/kunit"));
     let folder = folders.find(|folder| folder.join("kunit.py").exists());
     let folder = folder.expect("this test needs a kernel's source in the cache, with tools/testing/kunit");
-    let copied = Command::new("cp").arg("-rT").arg(folder).arg(scratch.join("kunit")).status().unwrap();
+    let copy = scratch.join("tools/testing/kunit");
+    std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    let copied = Command::new("cp").arg("-rT").arg(folder).arg(&copy).status().unwrap();
     assert!(copied.success());
-    scratch.join("kunit/kunit.py")
+    copy.join("kunit.py")
 }
 
 /// It knows no errors: they failed. Where nothing passed it is not content, and neither are we.
@@ -64,7 +67,8 @@ fn kunit(scratch: &Path) -> PathBuf {
 fn kunit_agrees(kunit: &Path, file: &Path, totals: Totals) {
     let mut command = Command::new("python3");
     let output = command.arg(kunit).arg("parse").arg(file).output().expect("this test needs python3");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     let Totals { pass, fail, skip, error } = totals;
     let counts = [("passed", pass), ("failed", fail + error), ("skipped", skip)];
     let counts: Vec<String> =
