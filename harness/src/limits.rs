@@ -193,3 +193,7 @@ pub const RETRIES_MAX: u32 = 10;
 pub const ATTEMPTS_MAX: u32 = 1000;
 /// A baseline that is read: 500 kselftest cells with the names of all their cases are 2 MB.
 pub const BASELINE_BYTES: u64 = 32 * MIB;
+/// The longest night, in minutes: a day. The next one begins then.
+pub const NIGHT_MINUTES: u64 = 24 * 60;
+/// The most nights that are kept: a night of both kernels and all selftests is 600 MB of logs and images.
+pub const NIGHTS_KEPT: usize = 100;

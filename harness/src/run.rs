@@ -44,6 +44,7 @@ use crate::store::Store;
 
 mod again;
 mod attempts;
+mod budget;
 mod bundle;
 mod cell;
 mod judged;
@@ -56,6 +57,7 @@ mod survey;
 pub use again::{Again, Replayed, again, replay};
 use attempts::Trials;
 pub use attempts::{Attempts, RetryOn};
+pub use budget::Budget;
 pub use bundle::bundle;
 use cell::{Job, agenda};
 use judged::SYMBOLS;
@@ -81,8 +83,17 @@ pub struct Means<'a> {
     pub accel: AccelChoice,
     /// How often each cell is run.
     pub attempts: Attempts,
+    /// How long it may go on beginning things, if that is bounded.
+    pub budget: Option<Budget>,
     /// The run's folder; it exists.
     pub out: &'a Path,
+}
+
+impl Means<'_> {
+    /// Why the run goes on with nothing, if its time is over.
+    fn spent(&self) -> Option<Cause> {
+        self.budget.filter(Budget::is_spent).map(|budget| budget.cause())
+    }
 }
 
 /// Why a run could not be started or written down.
@@ -132,7 +143,7 @@ pub async fn run(
         started: Instant::now(),
         record: RefCell::new(first_record(means, plan)),
         order: plan.cells.iter().map(|cell| cell.id.clone()).collect(),
-        trials: Trials::new(means.attempts),
+        trials: Trials::new(means.attempts, means.budget),
         sent: RefCell::new(BTreeSet::new()),
         write_error: RefCell::new(None),
     });
@@ -157,7 +168,7 @@ pub async fn run(
     };
     let mut prepared = Vec::new();
     for part in &plan.kernels {
-        if ctx.stop.level() != StopLevel::Run {
+        if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
             break;
         }
         let ready = match prepare(&shop, part, plan, looked.remove(&part.kernel.name)).await {
@@ -187,7 +198,7 @@ pub async fn run(
                 ssh: None,
             };
             for ready in &prepared {
-                if ctx.stop.level() != StopLevel::Run {
+                if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
                     break;
                 }
                 if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
@@ -206,13 +217,9 @@ pub async fn run(
         })
         .await;
     let level = ctx.stop.level();
-    let reason = match level {
-        StopLevel::Run => "a stage before it gave nothing".to_owned(),
-        StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
-    };
     shared.sent.borrow_mut().clear();
     shared.compare();
-    shared.close_all(|_| true, &Cause::NotRun { reason });
+    shared.close_all(|_| true, &why_not_run(level, means));
     if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(|cell| cell.guest.is_some()))
     {
         // The same kernel came up under TCG: it is KVM that does not work here.
@@ -220,6 +227,18 @@ pub async fn run(
     }
     shared.tell_not_met(plan);
     shared.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
+}
+
+/// Why a cell has no verdict when a run has come to its end.
+fn why_not_run(level: StopLevel, means: &Means<'_>) -> Cause {
+    let reason = match level {
+        StopLevel::Run => match means.spent() {
+            Some(cause) => return cause,
+            None => "a stage before it gave nothing".to_owned(),
+        },
+        StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
+    };
+    Cause::NotRun { reason }
 }
 
 fn first_record(means: &Means<'_>, plan: &Plan) -> RunRecord {
@@ -448,7 +467,7 @@ impl Conductor<'_> {
         }
         let mut images: Option<BTreeMap<Abi, Image>> = None;
         for &leg in legs {
-            if self.plan.abis.iter().all(|&abi| !self.open(ready, leg, abi)) {
+            if self.plan.abis.iter().all(|&abi| !self.open(ready, leg, abi)) || self.means.spent().is_some() {
                 continue;
             }
             let built = match self.leg(&mut bench, ready, leg).await {

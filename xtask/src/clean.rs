@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::limits;
 use harness::store::tidy::{Candidate, Rule, surplus};
 
 use crate::cli::{Clean, Exit};
@@ -43,10 +42,10 @@ pub fn hold(run: &Path) -> Option<File> {
     File::open(run).ok().filter(|folder| folder.try_lock().is_ok())
 }
 
-/// Keeps the newest runs.
-pub fn keep_newest(runs: &Path) {
+/// Keeps so many of the newest runs.
+pub fn keep_newest(runs: &Path, kept: usize) {
     // Not removed now is removed after the next run.
-    let _ = remove_runs(runs, Rule::BeyondNewest(limits::RUNS_KEPT));
+    let _ = remove_runs(runs, Rule::BeyondNewest(kept));
 }
 
 fn remove_runs(runs: &Path, rule: Rule) -> Result<usize> {
@@ -81,6 +80,7 @@ fn is_run(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness::limits;
 
     #[test]
     fn only_what_this_program_named_is_a_run() {
@@ -104,7 +104,7 @@ mod tests {
         std::os::unix::fs::symlink(name(2), runs.path().join("latest")).unwrap();
         let held = hold(&runs.path().join(name(5)));
         assert!(held.is_some());
-        keep_newest(runs.path());
+        keep_newest(runs.path(), limits::RUNS_KEPT);
         let there = |name: &str| runs.path().join(name).exists();
         for n in 0..10 {
             assert_eq!(there(&name(n)), n == 2 || n == 5, "{n}");

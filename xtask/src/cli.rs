@@ -46,6 +46,8 @@ pub enum Command {
     TestSyscall(Box<TestSyscall>),
     /// Build directories of the kernel's own selftests by every ABI, run each program in a guest of its own
     TestSelftest(Box<TestSelftest>),
+    /// Run what configs/nightly.yaml lists within a night's time, and compare it with the last night
+    Nightly(Nightly),
     /// Hold a run against an earlier one or a baseline: what is worse, better, gone or built otherwise
     Compare(Compare),
     /// Make a baseline of a run: a small file that can be committed, for --baseline and compare
@@ -62,6 +64,10 @@ pub enum Command {
     Bench(Bench),
     /// Read a KTAP or TAP log, console prefixes included: its tree, totals and problems
     Ktap(Ktap),
+    /// Print what a shell needs to complete this tool's words
+    Completions(Completions),
+    /// Write this tool's man pages into a folder
+    Man(Man),
     /// Print an earlier run in any format: for people, a cover letter, CI systems, programs
     Report(Report),
     /// Judge the logs of an earlier run again by today's rules, without a guest
@@ -436,6 +442,54 @@ pub struct Report {
     pub common: Common,
 }
 
+const NIGHTLY_HELP: &str = "\
+Exit codes:
+  0  every job passed; with --gate regressions: nothing is worse than it was
+  1  a kernel or a call was found wrong, or a seeded bug was not seen; with --gate regressions:
+     something is worse than it was in the last night that has it
+  2  wrong usage, or a file that cannot be read
+  3  nothing failed, but something was skipped, missed, left out or in error
+  129, 130, 143  interrupted: night.json and the page have what was done";
+
+/// `nightly`.
+#[derive(Debug, Args)]
+#[command(after_help = NIGHTLY_HELP)]
+pub struct Nightly {
+    /// What a night runs [default: configs/nightly.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Minutes after which nothing begins any more [default: what the file says]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(0..=harness::limits::NIGHT_MINUTES))]
+    pub budget: Option<u64>,
+    /// Only the jobs whose names contain one of these
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+    /// What the exit code is about
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub gate: Gate,
+    /// Where nights have their folders [default: target/abimatrix/nights]
+    #[arg(long, value_name = "DIR")]
+    pub nights: Option<PathBuf>,
+    /// Also put the page and each run's report into this folder, as HTML, Markdown and JUnit
+    #[arg(long, value_name = "DIR")]
+    pub reports: Option<PathBuf>,
+    /// Print the jobs as the commands that they are, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What most commands have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What the exit code of a night is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Gate {
+    /// Every verdict.
+    All,
+    /// Only what became worse since the last night.
+    Regressions,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -512,6 +566,33 @@ pub struct Bench {
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A shell completes the words of a command, and `cargo xtask` is two. So give it a name:
+
+  alias abimatrix='cargo xtask'
+  source <(cargo xtask completions bash)")]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+    /// What the tool is called in that shell
+    #[arg(long, value_name = "NAME", default_value = "abimatrix")]
+    pub name: String,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "One page a command: cargo-xtask.1, cargo-xtask-test-syscall.1, … Read one by `man -l FILE`."
+)]
+pub struct Man {
+    /// The folder; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 const KTAP_HELP: &str = "\

@@ -11,7 +11,9 @@ mod compare;
 mod doctor;
 mod html;
 mod ktap;
+mod manual;
 mod mutants;
+mod nightly;
 mod progress;
 mod recipe;
 mod replay;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         cli::Command::TestSyscall(args) if with_ssh::is_needed(args) => with_ssh::run(args),
         cli::Command::TestSyscall(args) => test_syscall::run(args),
         cli::Command::TestSelftest(args) => test_selftest::run(args),
+        cli::Command::Nightly(args) => nightly::run(args),
         cli::Command::Compare(args) => compare::run(args),
         cli::Command::Baseline(args) => compare::write_baseline(args),
         cli::Command::Doctor(args) => doctor::run(args),
@@ -51,6 +54,8 @@ fn main() -> ExitCode {
         cli::Command::ScanLog(args) => scan_log::run(args),
         cli::Command::Bench(args) => bench::run(args),
         cli::Command::Ktap(args) => ktap::run(args),
+        cli::Command::Completions(args) => manual::completions(args),
+        cli::Command::Man(args) => manual::pages(args),
         cli::Command::Report(args) => report::run(args),
         cli::Command::Replay(args) => replay::run(args),
         cli::Command::Repro(args) => repro::run(args),

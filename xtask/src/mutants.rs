@@ -7,8 +7,11 @@ use anyhow::Result;
 use clap::Parser;
 use harness::plan::files::Project;
 use harness::plan::mutants::{MutantPatch, Mutants};
+use harness::process::Ctx;
 use harness::report::mutants::{Outcome, render};
 use harness::report::text::Paint;
+use harness::run::Budget;
+use harness::store::Store;
 
 use crate::cli::{Cli, Command, Exit, Test, TestSyscall};
 use crate::test_syscall::{self, Ran};
@@ -25,25 +28,60 @@ pub fn run(args: &Test) -> Result<Exit> {
             say::aside("no mutant has these words in its name, or says what is to be seen of it");
             return Ok(Exit::Nothing);
         }
-        let mut outcomes = Vec::new();
-        for mutant in &chosen {
-            let ran = test_syscall::run_once(&as_typed(mutant, args)?, &ctx, &store, &project).await;
-            if let Some(signal) = session::stopped(&ctx.stop) {
-                return Ok(Exit::Interrupted(signal));
+        let Some(outcomes) = try_all(&chosen, args, &ctx, &store, &project, None).await? else {
+            return Ok(Exit::Interrupted(session::stopped(&ctx.stop).unwrap_or("SIGINT")));
+        };
+        say::result(render(&outcomes, Paint::Colour).trim_end())?;
+        Ok(if outcomes.iter().all(Outcome::is_caught) { Exit::Passed } else { Exit::Failed })
+    })
+}
+
+/// Tries each; nothing if the user ended it. What has not begun when the time is over is not caught.
+async fn try_all(
+    chosen: &[MutantPatch],
+    args: &Test,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+    budget: Option<Budget>,
+) -> Result<Option<Vec<Outcome>>> {
+    let mut outcomes = Vec::new();
+    for mutant in chosen {
+        let outcome = if budget.is_some_and(|budget| budget.is_spent()) {
+            Outcome::without_run(&mutant.name, "budget")
+        } else {
+            let ran = test_syscall::run_once(&as_typed(mutant, args)?, ctx, store, project, budget).await;
+            if session::stopped(&ctx.stop).is_some() {
+                return Ok(None);
             }
-            let outcome = match ran {
+            match ran {
                 Ok(Ran::Judged(record)) => Outcome::of(&mutant.name, &mutant.mutant, &record),
                 Ok(Ran::Planned | Ran::Nothing) => Outcome::without_run(&mutant.name, "nothing was selected"),
                 // One that does not apply any more is not caught; the others may be.
                 Err(error) => Outcome::without_run(&mutant.name, &format!("{error:#}")),
-            };
-            let word = if outcome.is_caught() { "caught" } else { "NOT CAUGHT" };
-            say::aside(format_args!("{word:10} {}", mutant.name));
-            outcomes.push(outcome);
-        }
-        say::result(render(&outcomes, Paint::Colour).trim_end())?;
-        Ok(if outcomes.iter().all(Outcome::is_caught) { Exit::Passed } else { Exit::Failed })
-    })
+            }
+        };
+        let word = if outcome.is_caught() { "caught" } else { "NOT CAUGHT" };
+        say::aside(format_args!("{word:10} {}", mutant.name));
+        outcomes.push(outcome);
+    }
+    Ok(Some(outcomes))
+}
+
+/// The same as a job of a night: what it came to, in words, and the table.
+pub async fn run_once(
+    args: &Test,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+    budget: Option<Budget>,
+) -> Result<Option<(bool, String, String)>> {
+    let chosen = choose(project, &args.words)?;
+    let Some(outcomes) = try_all(&chosen, args, ctx, store, project, budget).await? else { return Ok(None) };
+    let caught = outcomes.iter().filter(|outcome| outcome.is_caught()).count();
+    let passed = caught == outcomes.len() && caught > 0;
+    let said = format!("{caught} of {} seeded bugs caught as they are to be", outcomes.len());
+    Ok(Some((passed, said, render(&outcomes, Paint::Plain))))
 }
 
 fn choose(project: &Project, words: &[String]) -> Result<Vec<MutantPatch>> {

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use harness::boot::accel::{self, AccelChoice, Known};
+use harness::limits;
 use harness::model::Date;
 use harness::plan::files::{Kernel, Project, Source};
 use harness::plan::host::Host;
@@ -65,7 +66,14 @@ pub fn out_folder(asked: Option<&Path>, name: &str, project: &Project) -> Result
         return Ok(out);
     }
     let runs = clean::runs_folder(project.root());
-    std::fs::create_dir_all(&runs).map_err(|error| cannot_make(&runs, error))?;
+    let out = new_folder(&runs, name)?;
+    clean::keep_newest(&runs, limits::RUNS_KEPT);
+    Ok(out)
+}
+
+/// A new folder among these, called by the time and `name`, with `latest` pointing at it.
+pub fn new_folder(runs: &Path, name: &str) -> Result<PathBuf> {
+    std::fs::create_dir_all(runs).map_err(|error| cannot_make(runs, error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let stamp = stamp(now);
     for n in 0..1000 {
@@ -74,8 +82,7 @@ pub fn out_folder(asked: Option<&Path>, name: &str, project: &Project) -> Result
         let out = runs.join(&name);
         match std::fs::create_dir(&out) {
             Ok(()) => {
-                point_latest(&runs, &name);
-                clean::keep_newest(&runs);
+                point_latest(runs, &name);
                 return Ok(out);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

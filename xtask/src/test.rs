@@ -53,7 +53,8 @@ const FAST: [StageOf; 3] = [
     StageOf {
         name: "T1 program",
         cargo: &[
-            "test", "--locked", "-p", "xtask", "--test", "t1_host", "--test", "t1_kill", "--test", "t1_repro",
+            "test", "--locked", "-p", "xtask", "--test", "t1_host", "--test", "t1_kill", "--test",
+            "t1_night", "--test", "t1_repro",
         ],
         component: None,
     },

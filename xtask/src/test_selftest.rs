@@ -14,7 +14,7 @@ use harness::report::format::Format;
 use harness::report::kselftest::{KselftestRecord, disagreements};
 use harness::report::record::State;
 use harness::report::sealed::AnyRun;
-use harness::run::{Means, kselftest as conductor};
+use harness::run::{Budget, Means, kselftest as conductor};
 use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSelftest};
@@ -33,29 +33,53 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
         let project = session::project(args.run.common.project.as_deref())?;
         // Before any work, and before this run is the latest one.
         let against = Against::read(&args.run.again, "test-selftest")?;
-        let (host, plan) = prepare(args, &ctx, &store, &project).await?;
-        if let Some(signal) = session::stopped(&ctx.stop) {
-            return Ok(Exit::Interrupted(signal));
+        let ran = run_once(args, &ctx, &store, &project, None).await?;
+        let stopped = session::stopped(&ctx.stop);
+        match (ran, stopped) {
+            (Ran::Judged(record), _) => tell(*record, args, against, stopped),
+            (Ran::Listed(_), Some(signal)) => Ok(Exit::Interrupted(signal)),
+            (Ran::Listed(exit), None) => Ok(exit),
         }
-        if args.run.dry_run {
-            return Ok(Exit::Passed);
-        }
-        runs::complain(&missing(&host, &plan))?;
-        let qemu = host.qemu.as_ref().context("QEMU is missing")?;
-        let (accel, attempts) = (args.run.accel, args.run.again.attempts());
-        let (project, store, host) = (&project, &store, &host);
-        let means = |out| Means { project, store, host, qemu, accel, attempts, out };
-        if args.list {
-            return list(&ctx, &means(Path::new("")), &plan).await;
-        }
-        let out = runs::out_folder(args.run.out.as_deref(), "kselftest", project)?;
-        let _held = clean::hold(&out);
-        let record = conductor::run(&ctx, &means(&out), &plan).await.map_err(|error| {
-            // The run could not be written down: that is not the user's mistake.
-            anyhow::Error::new(error).context(Exit::Incomplete)
-        })?;
-        tell(record, args, against, session::stopped(&ctx.stop))
     })
+}
+
+/// What an invocation came to.
+pub enum Ran {
+    /// A run, whole or interrupted.
+    Judged(Box<KselftestRecord>),
+    /// The plan or the programs' names were all that was asked for, or it was interrupted before it began.
+    Listed(Exit),
+}
+
+/// Runs the programs.
+pub async fn run_once(
+    args: &TestSelftest,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+    budget: Option<Budget>,
+) -> Result<Ran> {
+    let (host, plan) = prepare(args, ctx, store, project).await?;
+    if let Some(signal) = session::stopped(&ctx.stop) {
+        return Ok(Ran::Listed(Exit::Interrupted(signal)));
+    }
+    if args.run.dry_run {
+        return Ok(Ran::Listed(Exit::Passed));
+    }
+    runs::complain(&missing(&host, &plan))?;
+    let qemu = host.qemu.as_ref().context("QEMU is missing")?;
+    let (accel, attempts, host) = (args.run.accel, args.run.again.attempts(), &host);
+    let means = |out| Means { project, store, host, qemu, accel, attempts, budget, out };
+    if args.list {
+        return Ok(Ran::Listed(list(ctx, &means(Path::new("")), &plan).await?));
+    }
+    let out = runs::out_folder(args.run.out.as_deref(), "kselftest", project)?;
+    let _held = clean::hold(&out);
+    let record = conductor::run(ctx, &means(&out), &plan).await.map_err(|error| {
+        // The run could not be written down: that is not the user's mistake.
+        anyhow::Error::new(error).context(Exit::Incomplete)
+    })?;
+    Ok(Ran::Judged(Box::new(record)))
 }
 
 /// `--from`: earlier runs, joined, with what is known about disagreements now.

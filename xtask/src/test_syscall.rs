@@ -13,7 +13,7 @@ use harness::report::attempts::Attempted;
 use harness::report::format::Format;
 use harness::report::record::{RunRecord, State};
 use harness::report::sealed::AnyRun;
-use harness::run::{self, Looked, Means, RunError};
+use harness::run::{self, Budget, Looked, Means, RunError};
 use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSyscall, TransportChoice};
@@ -29,7 +29,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
         let project = session::project(args.run.common.project.as_deref())?;
         // Before any work, and before this run is the latest one.
         let against = Against::read(&args.run.again, &format!("test-syscall {}", args.syscall))?;
-        let ran = run_once(args, &ctx, &store, &project).await?;
+        let ran = run_once(args, &ctx, &store, &project, None).await?;
         let stopped = session::stopped(&ctx.stop);
         Ok(match (ran, stopped) {
             (Ran::Judged(record), _) => {
@@ -59,7 +59,13 @@ pub enum Ran {
 }
 
 /// Runs the matrix.
-pub async fn run_once(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project) -> Result<Ran> {
+pub async fn run_once(
+    args: &TestSyscall,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+    budget: Option<Budget>,
+) -> Result<Ran> {
     let planned = prepare(args, ctx, store, project).await?;
     let Some(Ready { host, plan, mut looked }) = planned else { return Ok(Ran::Nothing) };
     if session::stopped(&ctx.stop).is_some() {
@@ -74,7 +80,7 @@ pub async fn run_once(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Pr
     let out = runs::out_folder(args.run.out.as_deref(), &args.syscall, project)?;
     let _held = clean::hold(&out);
     let (accel, attempts) = (args.run.accel, args.run.again.attempts());
-    let means = Means { project, store, host: &host, qemu, accel, attempts, out: &out };
+    let means = Means { project, store, host: &host, qemu, accel, attempts, budget, out: &out };
     match run::run(ctx, &means, &plan, &mut looked).await {
         Ok(record) => Ok(Ran::Judged(Box::new(record))),
         // The run could not be written down: that is not the user's mistake.

@@ -153,6 +153,8 @@ pub enum Cause {
     NotListed { abi: Abi, program: String },
     #[error("the run ended before this cell: {reason}")]
     NotRun { reason: String },
+    #[error("left out: the {minutes} minutes of the night were over before its turn")]
+    Budget { minutes: u64 },
 
     // The harness or its inputs are at fault.
     #[error("kernel source: {detail}")]
@@ -253,7 +255,8 @@ impl Cause {
             | NoSanitizer { .. }
             | NoCommand { .. }
             | NotListed { .. }
-            | NotRun { .. } => Verdict::Miss,
+            | NotRun { .. }
+            | Budget { .. } => Verdict::Miss,
             Source { .. }
             | PatchFailed { .. }
             | ConfigDropped { .. }
@@ -326,6 +329,7 @@ impl Cause {
             | NoCommand { .. }
             | NotListed { .. }
             | NotRun { .. }
+            | Budget { .. }
             | Source { .. }
             | PatchFailed { .. }
             | ConfigDropped { .. }

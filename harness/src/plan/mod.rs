@@ -10,6 +10,7 @@ pub mod kselftest;
 pub mod mail;
 pub mod mutants;
 pub mod near;
+pub mod nightly;
 pub mod numbers;
 pub mod profile;
 pub mod recipe;

@@ -172,6 +172,20 @@ impl Comparison {
     pub fn is_worse(&self) -> bool {
         self.changes.iter().any(|change| change.regression)
     }
+
+    /// What is worse, and what is better: a line each, as a page of many runs has room for.
+    pub fn in_lines(&self) -> [Vec<String>; 2] {
+        let lines = |picked: fn(&&Change) -> bool| self.changes.iter().filter(picked).map(line).collect();
+        [lines(|change| change.regression), lines(|change| change.what == What::Fix)]
+    }
+}
+
+fn line(change: &Change) -> String {
+    let said = |verdict: Option<Verdict>| verdict.map_or("not there", Verdict::name);
+    let was_is = format!("{} -> {}", said(change.was), said(change.is));
+    let of = [Some(change.cell.as_str()), change.case.as_deref()].into_iter().flatten();
+    let parts = of.chain([was_is.as_str(), &change.why]).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(": ")
 }
 
 /// Holds a run against an earlier one.

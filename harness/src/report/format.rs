@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::html::{self, Logs};
 use super::sealed::{self, AnyRun};
 use super::text::Paint;
 use super::view::View;
-use super::html::{self, Logs};
 use super::{cover_letter, junit, kselftest, ktap, markdown, text};
 
 /// How a run is told.

@@ -13,6 +13,7 @@ pub mod kselftest;
 pub mod ktap;
 pub mod markdown;
 pub mod mutants;
+pub mod night;
 pub mod outcome;
 pub mod record;
 #[cfg(test)]

@@ -61,7 +61,12 @@ pub fn text(record: &impl Serialize) -> String {
 
 /// Writes a record into the run's folder, whole or not at all.
 pub fn write(folder: &Path, record: &impl Serialize) -> io::Result<()> {
-    match write_atomic(&folder.join(FILE), &seal(record)?) {
+    write_as(&folder.join(FILE), record)
+}
+
+/// The same into any file.
+pub fn write_as(file: &Path, record: &impl Serialize) -> io::Result<()> {
+    match write_atomic(file, &seal(record)?) {
         Err(_) if broken("record-errors") => Ok(()),
         written => written,
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use tokio::sync::Semaphore;
 
+use super::Budget;
 use crate::broken::broken;
 use crate::limits;
 use crate::model::{Cause, RunEvent, Verdict};
@@ -59,13 +60,14 @@ impl Attempts {
 /// The attempts of all cells of a run.
 pub(super) struct Trials {
     attempts: Attempts,
+    budget: Option<Budget>,
     /// Whether a cell did not pass: then nothing more has to be waited for until one fails.
     failed: Cell<bool>,
 }
 
 impl Trials {
-    pub(super) fn new(attempts: Attempts) -> Trials {
-        Trials { attempts, failed: Cell::new(false) }
+    pub(super) fn new(attempts: Attempts, budget: Option<Budget>) -> Trials {
+        Trials { attempts, budget, failed: Cell::new(false) }
     }
 
     /// Runs a cell by `once` in its folder, as often as it takes; none if it never came to run.
@@ -83,7 +85,7 @@ impl Trials {
             let number = cells.len() as u32 + 1;
             // In turns: while one cell waits to fail, the others are tried as often.
             let Ok(_turn) = machine.acquire().await else { break };
-            if ctx.stop.level() != StopLevel::Run {
+            if ctx.stop.level() != StopLevel::Run || self.budget.is_some_and(|budget| budget.is_spent()) {
                 break;
             }
             if self.attempts == Attempts::UntilFail && number > 1 && self.failed.get() {
@@ -112,7 +114,10 @@ impl Trials {
         let passed = cells.last().is_some_and(|last: &C| last.attempt().verdict == Verdict::Pass);
         if goes_on && !retried && passed && !broken("cut-short") {
             // Fewer passes than were asked for are no pass.
-            cells.push(cut(Cause::Interrupted { signal: ctx.stop.level().signal().to_owned() }));
+            cells.push(cut(match (ctx.stop.level(), self.budget) {
+                (StopLevel::Run, Some(budget)) => budget.cause(),
+                (level, _) => Cause::Interrupted { signal: level.signal().to_owned() },
+            }));
         }
         decide(cells, retried)
     }

@@ -18,7 +18,7 @@ use super::attempts::Trials;
 use super::judged::{self, SYMBOLS};
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
-use super::{Means, RunError, below, lost, recipe_record, tree_record};
+use super::{Means, RunError, below, lost, recipe_record, tree_record, why_not_run};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
@@ -123,7 +123,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
         started: Instant::now(),
         record: RefCell::new(first_record(means, plan)),
         order: RefCell::default(),
-        trials: Trials::new(means.attempts),
+        trials: Trials::new(means.attempts, means.budget),
         sent: RefCell::default(),
         write_error: RefCell::default(),
     });
@@ -159,7 +159,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
                 machines: Machines::new(means),
             };
             for ready in &prepared {
-                if ctx.stop.level() != StopLevel::Run {
+                if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
                     break;
                 }
                 if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
@@ -178,12 +178,8 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
         })
         .await;
     let level = ctx.stop.level();
-    let reason = match level {
-        StopLevel::Run => "a stage before it gave nothing".to_owned(),
-        StopLevel::Gently(signal) | StopLevel::AtOnce(signal) => format!("interrupted by {signal}"),
-    };
     shared.sent.borrow_mut().clear();
-    shared.close_all(|_| true, &Cause::NotRun { reason });
+    shared.close_all(|_| true, &why_not_run(level, means));
     let ran = |cell: &ProgramRecord| cell.guest.is_some();
     if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(ran)) {
         // The same kernel came up under TCG: it is KVM that does not work here.

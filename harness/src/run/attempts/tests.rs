@@ -13,7 +13,7 @@ fn tried(attempts: Attempts, causes: &[Option<Cause>], stop: u32) -> (Option<Cel
     let (switch, stopper) = StopSwitch::new();
     let ctx = Ctx { events: Events::silent(), stop: stopper, guard: Guard::none(), env: Vec::new() };
     let folders = RefCell::new(Vec::new());
-    let trials = Trials::new(attempts);
+    let trials = Trials::new(attempts, None);
     let once = async |folder: &Path| {
         folders.borrow_mut().push(folder.to_owned());
         let done = folders.borrow().len();
@@ -88,7 +88,7 @@ fn passes_that_the_user_cut_short_are_no_pass() {
 fn until_fail_ends_with_the_first_cell_that_does_not_pass() {
     let (_switch, stop) = StopSwitch::new();
     let ctx = Ctx { events: Events::silent(), stop, guard: Guard::none(), env: Vec::new() };
-    let (trials, machine) = (Trials::new(Attempts::UntilFail), Semaphore::new(1));
+    let (trials, machine) = (Trials::new(Attempts::UntilFail, None), Semaphore::new(1));
     let counts = [Cell::new(0), Cell::new(0)];
     let once = |at: usize, fails_at: u32| {
         let counts = &counts;
