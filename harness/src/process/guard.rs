@@ -2,9 +2,9 @@
 //!
 //! `PR_SET_PDEATHSIG` reaches direct children only; a make that is killed leaves its makes
 //! behind, and a scratch folder has no parent at all. The guard holds the reading end of a pipe.
-//! It is told the process groups and folders that are in use, and when the pipe closes, whatever
-//! closed it, it ends the groups and removes the folders that it still knows. It sits in a
-//! session of its own, so that a Ctrl-C on the terminal does not reach it.
+//! It is told the process groups, folders and terminals that are in use, and when the pipe closes,
+//! whatever closed it, it ends the groups, removes the folders and sets back the terminals that it
+//! still knows. It sits in a session of its own, so that a Ctrl-C on the terminal does not reach it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use rustix::process::{Pid, Signal};
 
+use super::terminal::Settings;
 use crate::broken::broken;
 
 /// The hidden argument by which the program is started as a guard.
@@ -57,6 +58,11 @@ impl Guard {
         self.hold(b'd', folder.as_os_str().as_bytes().to_vec())
     }
 
+    /// Guards a terminal until the returned value is dropped: it is set as it was.
+    pub fn terminal(&self, was: &Settings) -> Guarded {
+        self.hold(b't', was.encode())
+    }
+
     fn hold(&self, kind: u8, what: Vec<u8>) -> Guarded {
         self.tell(b'+', kind, &what);
         Guarded { guard: self.clone(), kind, what }
@@ -91,6 +97,7 @@ impl Drop for Guarded {
 pub fn main(pipe: impl Read) {
     let mut groups = BTreeSet::<i32>::new();
     let mut folders = BTreeSet::new();
+    let mut terminals = BTreeSet::new();
     for message in BufReader::new(pipe).split(0).map_while(Result::ok) {
         match message.as_slice() {
             [sign, b'g', what @ ..] => {
@@ -101,8 +108,12 @@ pub fn main(pipe: impl Read) {
                 let folder = PathBuf::from(std::ffi::OsStr::from_bytes(what));
                 keep(&mut folders, *sign, Some(folder).filter(|path| path.is_absolute()));
             }
+            [sign, b't', what @ ..] => keep(&mut terminals, *sign, Some(what.to_vec())),
             _ => {}
         }
+    }
+    for terminal in terminals.iter().filter_map(|told| Settings::decode(told)) {
+        let _ = terminal.restore();
     }
     for group in groups.into_iter().filter_map(Pid::from_raw) {
         let _ = rustix::process::kill_process_group(group, Signal::KILL);

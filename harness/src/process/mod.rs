@@ -10,6 +10,7 @@
 mod clock;
 pub mod guard;
 mod stop;
+pub mod terminal;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -167,7 +168,20 @@ impl Cmd {
     /// Starts it with both output streams piped. The caller has to end it.
     pub fn spawn(self, ctx: &Ctx) -> Result<Running, ProcessError> {
         let argv = self.display();
-        ctx.events.send(RunEvent::Command(argv.clone()));
+        let mut command = self.command(ctx);
+        command.stdin(if broken("own-input") { Stdio::inherit() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        die_with_parent(&mut command, Signal::KILL, self.fds.iter().map(AsRawFd::as_raw_fd).collect());
+        let child = command.spawn().map_err(|source| self.cannot_start(source))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+        let entry = group.map(|group| ctx.guard.group(group));
+        Ok(Running { child, group, argv, _guarded: entry })
+    }
+
+    /// What is common to all ways to start it.
+    fn command(&self, ctx: &Ctx) -> Command {
+        ctx.events.send(RunEvent::Command(self.display()));
         let mut command = Command::new(&self.program);
         command.args(&self.args);
         if !broken("clean-environment") {
@@ -175,20 +189,38 @@ impl Cmd {
         }
         command.envs(ctx.env.iter().map(|(k, v)| (k, v)));
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
-        command.stdin(if broken("own-input") { Stdio::inherit() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        die_with_parent(&mut command, self.fds.iter().map(AsRawFd::as_raw_fd).collect());
-        let child = command.spawn().map_err(|source| ProcessError::Spawn {
-            program: self.program.to_string_lossy().into_owned(),
-            source,
-        })?;
-        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
-        let entry = group.map(|group| ctx.guard.group(group));
-        Ok(Running { child, group, argv, _guarded: entry })
+        command
+    }
+
+    fn cannot_start(&self, source: std::io::Error) -> ProcessError {
+        ProcessError::Spawn { program: self.program.to_string_lossy().into_owned(), source }
+    }
+
+    /// Runs it on this process's terminal, with its three streams and in its group, for as long as it
+    /// likes. What is typed there is its own: the caller does not take Ctrl-C for a wish that all ends.
+    /// If this process is to end, or does, it gets SIGTERM, so that it can leave the terminal as it was.
+    pub async fn on_terminal(self, ctx: &Ctx) -> Result<ExitStatus, ProcessError> {
+        let argv = self.display();
+        let mut command = self.command(ctx);
+        command.kill_on_drop(true);
+        die_with_parent(&mut command, Signal::TERM, Vec::new());
+        let mut child = command.spawn().map_err(|source| self.cannot_start(source))?;
+        let io = |source| ProcessError::Io { argv, source };
+        let mut stop = ctx.stop.clone();
+        tokio::select! {
+            ended = child.wait() => return ended.map_err(io),
+            _ = stop.wanted() => {}
+        }
+        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        if tokio::time::timeout(limits::TERM_GRACE, child.wait()).await.is_err() {
+            child.kill().await.map_err(io)?;
+        }
+        Err(ProcessError::Interrupted { signal: stop.level().signal() })
     }
 
     /// Runs it to its end; a status other than 0 is an error with its last words.
@@ -372,10 +404,10 @@ async fn read(from: &mut Option<impl AsyncRead + Unpin>, buf: &mut [u8]) -> std:
     }
 }
 
-/// Kills the child when the thread that spawns it dies, and lets it keep `fds`.
-fn die_with_parent(command: &mut Command, fds: Vec<RawFd>) {
+/// Sends the child `death` when the thread that spawns it dies, and lets it keep `fds`.
+fn die_with_parent(command: &mut Command, death: Signal, fds: Vec<RawFd>) {
     let parent = rustix::process::getpid();
-    let death = (!broken("death-signal")).then_some(Signal::KILL);
+    let death = (!broken("death-signal")).then_some(death);
     let prepare = move || {
         rustix::process::set_parent_process_death_signal(death)?;
         // The parent may have died before the line above took effect.
@@ -420,6 +452,14 @@ pub fn quote(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A word that [`quote`] has made, as it was.
+pub fn unquote(word: &str) -> String {
+    match word.strip_prefix('\'').and_then(|word| word.strip_suffix('\'')) {
+        Some(inside) => inside.replace(r"'\''", "'"),
+        None => word.to_owned(),
+    }
 }
 
 /// The last bytes of a stream.

@@ -104,3 +104,10 @@ fn a_tail_keeps_the_end() {
     tail.push(b"h");
     assert_eq!(tail.text(), "efgh");
 }
+
+#[test]
+fn what_was_quoted_is_read_back() {
+    for word in ["", "plain", "two words", "it's", "'", "''", "a'b'c", "--option=x y"] {
+        assert_eq!(unquote(&quote(word)), word);
+    }
+}
