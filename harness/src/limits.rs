@@ -83,6 +83,17 @@ pub const HUNG_TASK_S: u32 = 20;
 pub const TEST_DEADLINE: Duration = Duration::from_secs(45);
 /// The most that `--timeout` takes, and the agent: an hour.
 pub const TEST_DEADLINE_MAX: Duration = Duration::from_secs(3600);
+/// A shell at a guest's console, and a program while a debugger holds the guest: the most that the agent
+/// takes, a day of the guest's own time. The person there is who ends it.
+pub const SHELL_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// What gdb does by a file of commands: it may step through a whole test, and ends in the end.
+pub const DEBUGGER_DEADLINE: Duration = Duration::from_secs(3600);
+/// Addresses of a console that are looked up in the debug info: a splat has some twenty, and what floods the
+/// console repeats them. They are arguments of one command, which may have megabytes.
+pub const DECODED_ADDRESSES: usize = 4096;
+/// Lines of a decoded splat that are shown; the whole is in a file. The longest without inlined functions
+/// have sixty.
+pub const DECODED_LINES: usize = 100;
 /// The tool's probe makes a handful of calls.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(10);
 /// What the agent may need beyond a program's own deadline: its TERM and KILL graces and a margin.

@@ -143,7 +143,8 @@ fn bare_boot(order: &WorkOrder) -> Result<()> {
         rustix::io::fcntl_setfd(theirs, rustix::io::FdFlags::empty())?;
     }
     let [(console, c), (results, r), (monitor, m)] = pairs;
-    let channels = Channels { console: c.as_raw_fd(), results: Some(r.as_raw_fd()), qmp: m.as_raw_fd() };
+    let channels =
+        Channels { console: c.as_raw_fd(), results: Some(r.as_raw_fd()), qmp: m.as_raw_fd(), gdb: None };
     // The whole dialogue is known before: plan, and close for its end.
     (&results).write_all(&frames::encode_plan(nonce, &order.plan)?)?;
     (&results).write_all(&frames::encode_close(nonce))?;

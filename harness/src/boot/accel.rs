@@ -79,7 +79,8 @@ pub async fn try_kvm(ctx: &Ctx, guest: &Guest, plan: &Plan, folder: &Path) -> De
     let started = Instant::now();
     let guest = Guest { accel: Accel::Kvm, ..guest.clone() };
     let limit = limits::KVM_PROBE_DEADLINE;
-    let deadlines = Deadlines { boot: limit, stall: limit, power_off: limit, panic_drain: limit };
+    let deadlines =
+        Deadlines { boot: limit, stall: limit, power_off: limit, panic_drain: limit, overrun: limit };
     let ran = vm::run(ctx, &guest, plan, deadlines, folder).await;
     let decision = match ran {
         Ok(seen) => weigh(&seen, limit),

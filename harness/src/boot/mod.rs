@@ -5,6 +5,7 @@
 
 pub mod accel;
 pub mod frames;
+pub mod gdb;
 pub mod journal;
 pub mod link;
 pub mod qemu;

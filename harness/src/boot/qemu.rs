@@ -58,6 +58,8 @@ pub struct Channels {
     pub results: Option<RawFd>,
     /// QEMU's monitor.
     pub qmp: RawFd,
+    /// A listening socket at which a debugger finds QEMU's stub. The machine is the debugger's to start.
+    pub gdb: Option<RawFd>,
 }
 
 /// Where a guest that nobody listens to has its channels: see [`Guest::args_for_files`].
@@ -216,6 +218,10 @@ impl Guest {
             option("netdev", format!("user,id=net,restrict=on,ipv6=off,{forward}"));
             option("device", format!("virtio-net-{bus},netdev=net"));
         }
+        if let Ends::Inherited(Channels { gdb: Some(gdb), .. }) = ends {
+            option("chardev", format!("socket,id=gdb,fd={gdb},server=on,wait=off"));
+            option("gdb", "chardev:gdb".to_owned());
+        }
         // A guest that broke out of its machine would still not get far: no new privileges, no
         // new programs. And no disk is there to begin with, and no network but the one above.
         option(
@@ -263,7 +269,7 @@ mod tests {
         }
     }
 
-    const CHANNELS: Channels = Channels { console: 3, results: Some(4), qmp: 5 };
+    const CHANNELS: Channels = Channels { console: 3, results: Some(4), qmp: 5, gdb: None };
 
     #[test]
     fn the_command_line_of_a_cell() {
@@ -305,6 +311,16 @@ mod tests {
             assert_eq!(rest(&line, "-sandbox"), rest(&serial, "-sandbox"));
             assert_eq!(line.split(" -append").next(), serial.split(" -append").next());
         }
+    }
+
+    #[test]
+    fn a_debugger_adds_its_socket_and_nothing_else() {
+        let usual = guest().args(CHANNELS);
+        let mut with = guest().args(Channels { gdb: Some(6), ..CHANNELS });
+        let at = with.iter().position(|word| word.contains("id=gdb")).unwrap();
+        let added: Vec<String> = with.drain(at - 1..at + 3).collect();
+        assert_eq!(added, ["-chardev", "socket,id=gdb,fd=6,server=on,wait=off", "-gdb", "chardev:gdb"]);
+        assert_eq!(with, usual);
     }
 
     /// A list of options as QEMU reads it: a comma ends a value unless it is doubled.

@@ -13,6 +13,7 @@ use fs_err as fs;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use super::frames::{self, Decoder, Nonce};
@@ -58,6 +59,32 @@ pub mod log {
     pub const JOURNAL: &str = "journal";
 }
 
+/// Who is with a guest beside the harness. What it then does is not to be judged.
+#[derive(Default)]
+pub struct Company<'a> {
+    /// Somebody at its console.
+    pub seat: Option<Seat<'a>>,
+    /// A listening socket for a debugger, which has to start the machine.
+    pub gdb: Option<OwnedFd>,
+}
+
+/// A place at a guest's console.
+pub struct Seat<'a> {
+    /// What is typed there.
+    pub keys: Receiver<Vec<u8>>,
+    /// What is to be seen there.
+    pub screen: Box<dyn FnMut(Shown<'_>) + 'a>,
+}
+
+/// Something to be seen at a guest's console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// Bytes of it.
+    Bytes(&'a [u8]),
+    /// This process is about to be suspended, or has come back.
+    Paused(bool),
+}
+
 /// Boots `guest`, has it run `plan`, and returns what was seen. The logs go to `folder`.
 pub async fn run(
     ctx: &Ctx,
@@ -65,6 +92,18 @@ pub async fn run(
     plan: &Plan,
     deadlines: Deadlines,
     folder: &Path,
+) -> Result<Evidence, VmError> {
+    run_with(ctx, guest, plan, deadlines, folder, Company::default()).await
+}
+
+/// The same with somebody at the guest's console, or a debugger.
+pub async fn run_with(
+    ctx: &Ctx,
+    guest: &Guest,
+    plan: &Plan,
+    deadlines: Deadlines,
+    folder: &Path,
+    company: Company<'_>,
 ) -> Result<Evidence, VmError> {
     if guest.ssh.is_some() && !link::BUILT {
         return Err(VmError::NoSsh);
@@ -75,7 +114,8 @@ pub async fn run(
     let (console, console_peer) = pair()?;
     let (results, results_peer) = pair()?;
     let (mut monitor, monitor_peer) = pair()?;
-    for command in qmp::Command::OPENING {
+    let started = qmp::Command::OPENING.len() - usize::from(company.gdb.is_some());
+    for command in &qmp::Command::OPENING[..started] {
         monitor.write_all(command.line()).await?;
     }
     // Over ssh it is not QEMU that has the other end, but the thread that carries the session.
@@ -91,13 +131,14 @@ pub async fn run(
         console: console_peer.as_raw_fd(),
         results: port.as_ref().map(AsRawFd::as_raw_fd),
         qmp: monitor_peer.as_raw_fd(),
+        gdb: company.gdb.as_ref().map(AsRawFd::as_raw_fd),
     };
     let mut command = Cmd::new(&guest.qemu).args(guest.args(channels));
     fs::write(folder.join(log::ARGV), format!("{}\n", command.display()))?;
     let logs = Logs::create(folder)?;
     let journal = Journal::begin(fs::File::create(folder.join(log::JOURNAL))?, nonce, deadlines)?;
     let clock = Clock::start();
-    for inherited in [Some(console_peer), port, Some(monitor_peer)].into_iter().flatten() {
+    for inherited in [Some(console_peer), port, Some(monitor_peer), company.gdb].into_iter().flatten() {
         command = command.inherit(inherited);
     }
     let running = command.spawn(ctx)?;
@@ -119,6 +160,7 @@ pub async fn run(
         registers: None,
         way,
         bridge: None,
+        seat: company.seat,
         ending: false,
     };
     session.listen().await?;
@@ -178,6 +220,7 @@ struct Session<'a> {
     registers: Option<String>,
     way: Option<Way>,
     bridge: Option<Bridge>,
+    seat: Option<Seat<'a>>,
     ending: bool,
 }
 
@@ -219,7 +262,12 @@ impl Session<'_> {
                     None
                 }
                 level = stop.wanted(), if !self.ending => self.step(Event::Stop(level.signal())),
+                keys = typed(&mut self.seat) => {
+                    self.type_keys(&keys).await;
+                    None
+                }
                 paused = pauses.next() => {
+                    self.show(Shown::Paused(paused));
                     // By the monitor: a guest whose process is stopped would find its clocks gone ahead.
                     self.command(if paused { qmp::Command::Stop } else { qmp::Command::Cont }).await;
                     None
@@ -318,11 +366,13 @@ impl Session<'_> {
         let kept = &bytes[..bytes.len().min(room)];
         self.logs.console.write_all(kept)?;
         self.logs.console_bytes += kept.len() as u64;
+        self.show(Shown::Bytes(bytes));
         if broken("own-port") {
             return self.result_bytes(bytes);
         }
         let action = self.step(Event::Console(kept));
-        if kept.len() < bytes.len() {
+        // Whoever sits at it sees when it is too much.
+        if kept.len() < bytes.len() && self.seat.is_none() {
             let over = Event::TooMuch { stream: "console", limit_bytes: limits::CONSOLE_BYTES };
             return Ok(self.step(over).or(action));
         }
@@ -404,6 +454,19 @@ impl Session<'_> {
         }
     }
 
+    fn show(&mut self, what: Shown<'_>) {
+        if let Some(seat) = &mut self.seat {
+            (seat.screen)(what);
+        }
+    }
+
+    async fn type_keys(&mut self, keys: &[u8]) {
+        if let Some(console) = &mut self.console {
+            // A guest that hangs takes no keys; they are lost then, as on any machine.
+            let _ = tokio::time::timeout(limits::TICK, console.write_all(keys)).await;
+        }
+    }
+
     async fn send(&mut self, bytes: &[u8]) {
         if let Some(results) = &mut self.results {
             // A guest that does not read stalls; the state machine's clock sees to that.
@@ -463,6 +526,18 @@ async fn read(from: &mut Option<impl tokio::io::AsyncRead + Unpin>, buf: &mut [u
 async fn ended(bridge: &mut Option<Bridge>) -> Option<LinkFailure> {
     match bridge {
         Some(bridge) => bridge.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next keys; never, if nobody is there, or not any more.
+async fn typed(seat: &mut Option<Seat<'_>>) -> Vec<u8> {
+    let keys = match seat {
+        Some(seat) => seat.keys.recv().await,
+        None => None,
+    };
+    match keys {
+        Some(keys) => keys,
         None => std::future::pending().await,
     }
 }

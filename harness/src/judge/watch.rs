@@ -248,6 +248,8 @@ pub struct Deadlines {
     pub power_off: Duration,
     /// From a panic, or the end of the connection to the agent, to QEMU's end.
     pub panic_drain: Duration,
+    /// From the start of a program to its end, whatever its own deadline was.
+    pub overrun: Duration,
 }
 
 impl Default for Deadlines {
@@ -257,6 +259,7 @@ impl Default for Deadlines {
             stall: limits::STALL,
             power_off: limits::POWER_OFF_DEADLINE,
             panic_drain: limits::PANIC_DRAIN,
+            overrun: RUN_MAX,
         }
     }
 }
@@ -264,10 +267,23 @@ impl Default for Deadlines {
 impl Deadlines {
     /// So many times as long: for a guest whose kernel checks itself.
     pub fn times(self, patience: u32) -> Deadlines {
-        let Deadlines { boot, stall, power_off, panic_drain } = self;
+        let Deadlines { boot, stall, power_off, panic_drain, overrun } = self;
         let [boot, stall, power_off, panic_drain] =
             [boot, stall, power_off, panic_drain].map(|deadline| deadline * patience);
-        Deadlines { boot, stall, power_off, panic_drain }
+        Deadlines { boot, stall, power_off, panic_drain, overrun }
+    }
+
+    /// While somebody is at the guest's console, who sees what it does: only once it has panicked, or is
+    /// about to go off, there is nothing to stay for.
+    pub fn of_a_shell() -> Deadlines {
+        let never = Duration::MAX;
+        Deadlines { boot: never, stall: never, overrun: never, ..Deadlines::default() }
+    }
+
+    /// While a debugger holds the guest: none of its clocks runs, and ours says nothing of it.
+    pub fn of_a_debugger() -> Deadlines {
+        let never = Duration::MAX;
+        Deadlines { boot: never, stall: never, power_off: never, panic_drain: never, overrun: never }
     }
 }
 
@@ -506,7 +522,7 @@ impl Watch {
     }
 
     fn look_at_the_clock(&mut self, now: Duration) -> Option<Action> {
-        let Deadlines { boot, stall, power_off, panic_drain } = self.deadlines;
+        let Deadlines { boot, stall, power_off, panic_drain, overrun } = self.deadlines;
         let since = |at: Duration| now.saturating_sub(at);
         if let Some(at) = self.panicked
             && since(at) >= panic_drain
@@ -527,7 +543,7 @@ impl Watch {
                 self.abort(Abort::Stall { silent: since(self.heard) })
             }
             Phase::Running => match self.going {
-                Some((run, at)) if since(at) >= RUN_MAX => {
+                Some((run, at)) if since(at) >= overrun => {
                     self.abort(Abort::Overrun { run, waited: since(at) })
                 }
                 _ => None,

@@ -26,7 +26,7 @@ pub const PATIENT: Deadlines = all(Duration::from_secs(60));
 pub const SHORT: Deadlines = all(Duration::from_millis(400));
 
 const fn all(time: Duration) -> Deadlines {
-    Deadlines { boot: time, stall: time, power_off: time, panic_drain: time }
+    Deadlines { boot: time, stall: time, power_off: time, panic_drain: time, overrun: time }
 }
 
 /// A name that no other process on this host has.

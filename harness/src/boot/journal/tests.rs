@@ -6,7 +6,8 @@ use crate::model::{GuestMessage, Hello, Mode, PlannedRun, Stream};
 
 const NONCE: [u8; 16] = [0xab; 16];
 const LONG: Duration = Duration::from_secs(10);
-const DEADLINES: Deadlines = Deadlines { boot: LONG, stall: LONG, power_off: LONG, panic_drain: LONG };
+const DEADLINES: Deadlines =
+    Deadlines { boot: LONG, stall: LONG, power_off: LONG, panic_drain: LONG, overrun: LONG };
 
 fn plan() -> Plan {
     let (deadline, args) = (LONG, vec!["/bin/xyzzy".to_owned()]);

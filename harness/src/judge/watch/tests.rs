@@ -421,3 +421,19 @@ proptest! {
         prop_assert_eq!(closed, seen.refused.is_some());
     }
 }
+
+#[test]
+fn a_guest_with_somebody_in_it_is_waited_for_until_that_person_leaves() {
+    let day = Duration::from_secs(86_400);
+    for deadlines in [Deadlines::of_a_debugger(), Deadlines::of_a_shell()] {
+        let mut watch = Watch::new(1, deadlines);
+        // It does not come up, says nothing, and its program does not end.
+        assert_eq!(watch.step(day, Event::Tick), None);
+        assert_eq!(watch.step(day, hello()), Some(Action::SendPlan));
+        assert_eq!(watch.step(day * 2, Event::Tick), None);
+        let start = GuestMessage::Start { run: 0, mode: Mode::Plain, pid: 2, tainted: 0 };
+        assert_eq!(watch.step(day * 2, Event::Message(start)), None);
+        assert_eq!(watch.step(day * 4, Event::Tick), None);
+        assert_eq!(watch.step(day * 4, Event::Stop("SIGINT")), Some(Action::EndVm));
+    }
+}
