@@ -61,6 +61,22 @@ fn facts<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<ElfFac
     Ok(ElfFacts { abi, interpreter, needed })
 }
 
+/// Whether an executable runs at the addresses that its symbols have: linked statically, and not to be
+/// moved.
+pub fn is_fixed(bytes: &[u8]) -> bool {
+    fn fixed<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> bool {
+        let header = Header::parse(bytes).ok().and_then(|header| Some((header, header.endian().ok()?)));
+        header.is_some_and(|(header, endian)| header.e_type(endian) == elf::ET_EXEC)
+    }
+    let is_static = read(bytes).is_ok_and(|facts| facts.interpreter.is_none());
+    is_static
+        && match FileKind::parse(bytes) {
+            Ok(FileKind::Elf64) => fixed::<elf::FileHeader64<Endianness>>(bytes),
+            Ok(FileKind::Elf32) => fixed::<elf::FileHeader32<Endianness>>(bytes),
+            Ok(_) | Err(_) => false,
+        }
+}
+
 /// Proves that a binary is of `abi`; the error says what it is instead.
 pub fn prove(bytes: &[u8], abi: Abi) -> Result<ElfFacts, String> {
     let facts = read(bytes)?;

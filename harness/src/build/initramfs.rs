@@ -168,6 +168,27 @@ pub(super) fn nodes_of(root: &Path) -> io::Result<BTreeMap<String, Node>> {
     Ok(nodes)
 }
 
+/// The selftest's programs in an image, by name.
+pub fn tests_in(image: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    let mut rest = Cursor::new(fs::read(image)?);
+    loop {
+        let mut reader = cpio::NewcReader::new(rest)?;
+        if reader.entry().is_trailer() {
+            return Ok(found);
+        }
+        let path = format!("/{}", reader.entry().name());
+        if let Some(name) = path.strip_prefix(TEST_DIR).and_then(|path| path.strip_prefix('/'))
+            && reader.entry().mode() & 0o170_000 == 0o100_000
+        {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut reader, &mut bytes)?;
+            found.push((name.to_owned(), bytes));
+        }
+        rest = reader.finish()?;
+    }
+}
+
 /// The bytes of an archive of `nodes` and of the folders in which they lie.
 pub(super) fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
     let mut all: BTreeMap<String, Node> = BTreeMap::new();
@@ -204,6 +225,20 @@ pub(super) fn archive(nodes: BTreeMap<String, Node>) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_selftests_programs_are_found_in_an_image() {
+        let file = |text: &str| Node::File { mode: 0o755, bytes: text.as_bytes().to_vec() };
+        let nodes = [("init", "agent"), ("probe", "probe"), ("test/a_test", "one"), ("test/b_test", "two")];
+        let nodes = nodes.map(|(path, text)| (path.to_owned(), file(text)));
+        let image = tempfile::NamedTempFile::new().unwrap();
+        fs::write(image.path(), archive(nodes.into()).unwrap()).unwrap();
+        let found = tests_in(image.path()).unwrap();
+        assert_eq!(found, [("a_test", "one"), ("b_test", "two")].map(|(n, t)| (n.into(), t.into())));
+        // What is no image is told, whatever it is.
+        fs::write(image.path(), "no archive").unwrap();
+        assert!(tests_in(image.path()).is_err());
+    }
 
     #[test]
     fn the_same_nodes_give_the_same_bytes_with_folders_first() {

@@ -44,19 +44,27 @@ pub struct Bench<'a> {
     pub kernel: &'a Kernel,
     /// Its untouched source.
     pub pristine: Pristine,
+    /// The folder of the work tree that objects lie in.
+    objects: &'static str,
     tree: Option<WorkTree>,
 }
 
 impl<'a> Bench<'a> {
     /// A bench on which nothing lies yet.
     pub fn new(shop: &'a Workshop<'a>, kernel: &'a Kernel, pristine: Pristine) -> Bench<'a> {
-        Bench { shop, kernel, pristine, tree: None }
+        Bench { shop, kernel, pristine, objects: "obj", tree: None }
+    }
+
+    /// The same for kernels with debug info: their objects lie apart, so that neither kind is compiled
+    /// anew after the other.
+    pub fn with_debug_info(self) -> Bench<'a> {
+        Bench { objects: "obj.debuginfo", tree: None, ..self }
     }
 
     /// The work tree with `overlay` selected.
     pub async fn tree(&mut self, overlay: &Overlay) -> Result<&WorkTree, Trouble> {
         if self.tree.is_none() {
-            self.tree = Some(tree::open(self.shop, self.kernel, &self.pristine).await?);
+            self.tree = Some(tree::open(self.shop, self.kernel, &self.pristine, self.objects).await?);
         }
         let tree = self.tree.as_ref().expect("made above");
         tree.select(overlay)?;
@@ -103,6 +111,18 @@ pub struct BuiltKernel {
     pub config: Configured,
 }
 
+/// The key of a kernel: what goes into it.
+pub fn key(bench: &Bench<'_>, overlay: &Overlay, config: &Configured) -> Key {
+    let (compiler, vars) = toolchain(bench.shop, &bench.kernel.recipe);
+    KeyBuilder::new("kernel")
+        .input("source", bench.pristine.id.as_str())
+        .input("series", overlay.identity())
+        .input("config", &config.text)
+        .input("compiler", compiler)
+        .input("make variables", vars)
+        .finish()
+}
+
 /// Compiles the kernel, or finds it.
 pub async fn build(
     bench: &mut Bench<'_>,
@@ -111,19 +131,12 @@ pub async fn build(
     config: Configured,
 ) -> Result<BuiltKernel, Trouble> {
     let (shop, recipe) = (bench.shop, &bench.kernel.recipe);
-    let (compiler, vars) = toolchain(shop, recipe);
     // Who names a build folder wants to find the build in it.
     let find = |key: &Key| match recipe.build_folder {
         None => shop.store.find(shop.ctx, "kernel", key),
         Some(_) => Ok(None),
     };
-    let key = KeyBuilder::new("kernel")
-        .input("source", bench.pristine.id.as_str())
-        .input("series", overlay.identity())
-        .input("config", &config.text)
-        .input("compiler", compiler)
-        .input("make variables", vars)
-        .finish();
+    let key = key(bench, overlay, &config);
     let built = |path: PathBuf, key: Key, config: Configured| BuiltKernel {
         key,
         vmlinux: path.join("vmlinux"),
@@ -134,13 +147,31 @@ pub async fn build(
         cached(&shop.ctx.events, Stage::Compile, what);
         return Ok(built(entry.path, key, config));
     }
-    let name = bench.kernel.name.clone();
-    let tree = bench.tree(overlay).await?;
+    bench.tree(overlay).await?;
     // Whoever held the work tree may have built the very same.
     if let Some(entry) = find(&key)? {
         cached(&shop.ctx.events, Stage::Compile, what);
         return Ok(built(entry.path, key, config));
     }
+    let tree = make_vmlinux(bench, what, overlay, &config).await?;
+    let made = shop.store.scratch("kernel-")?;
+    let strip = Cmd::new("strip").arg("--strip-all").arg("-o").arg(made.path().join("vmlinux"));
+    strip.arg(tree.obj.join("vmlinux")).output(shop.ctx).await?;
+    fs::copy(tree.obj.join("System.map"), made.path().join("System.map"))?;
+    fs::write(made.path().join("config"), &config.text)?;
+    let entry = shop.store.publish("kernel", &key, made)?;
+    Ok(built(entry.path, key, config))
+}
+
+/// Compiles the kernel in the work tree, and leaves it there.
+pub(super) async fn make_vmlinux<'b>(
+    bench: &'b mut Bench<'_>,
+    what: &str,
+    overlay: &Overlay,
+    config: &Configured,
+) -> Result<&'b WorkTree, Trouble> {
+    let (shop, recipe, name) = (bench.shop, &bench.kernel.recipe, bench.kernel.name.clone());
+    let tree = bench.tree(overlay).await?;
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Compile, what);
     put_config(tree, &config.text)?;
@@ -171,13 +202,7 @@ pub async fn build(
         return Err(build_failed(what, "", "*** the configuration changed under the build", &log).into());
     }
     timer.end(true);
-    let made = shop.store.scratch("kernel-")?;
-    let strip = Cmd::new("strip").arg("--strip-all").arg("-o").arg(made.path().join("vmlinux"));
-    strip.arg(tree.obj.join("vmlinux")).output(shop.ctx).await?;
-    fs::copy(tree.obj.join("System.map"), made.path().join("System.map"))?;
-    fs::write(made.path().join("config"), &config.text)?;
-    let entry = shop.store.publish("kernel", &key, made)?;
-    Ok(built(entry.path, key, config))
+    Ok(tree)
 }
 
 /// Has make go through a work tree once.

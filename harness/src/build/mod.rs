@@ -6,6 +6,7 @@
 //! programs and agent an [`initramfs::Image`]. What was not built cannot be booted.
 
 pub mod config;
+pub mod debuginfo;
 pub mod elf;
 pub mod initramfs;
 pub mod kconfig;
@@ -14,6 +15,7 @@ pub mod kselftest;
 pub mod libraries;
 pub mod selftest;
 pub mod series;
+pub mod shell;
 pub mod snapshot;
 pub mod source;
 pub mod ssh;

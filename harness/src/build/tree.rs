@@ -41,12 +41,18 @@ pub struct WorkTree {
 
 /// Locks the work tree of a kernel, makes it if there is none, and makes it again if it is not what
 /// it should be: whatever lies in it besides the series would get into a kernel under the series' key.
-pub async fn open(shop: &Workshop<'_>, kernel: &Kernel, pristine: &Pristine) -> Result<WorkTree, Trouble> {
+/// The objects lie in its folder `objects`, unless the user named another.
+pub async fn open(
+    shop: &Workshop<'_>,
+    kernel: &Kernel,
+    pristine: &Pristine,
+    objects: &str,
+) -> Result<WorkTree, Trouble> {
     let name = format!("{}-{}", kernel.name, &pristine.base.as_str()[..12]);
     let lock = shop.store.lock(shop.ctx, &format!("tree-{name}")).await?;
     let place = shop.store.place("tree", &name);
     let (obj, build_lock) = match &kernel.recipe.build_folder {
-        None => (place.join("obj"), None),
+        None => (place.join(objects), None),
         Some(folder) => (folder.clone(), Some(claim(shop, folder).await?)),
     };
     let tree = WorkTree {

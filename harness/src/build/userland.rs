@@ -13,7 +13,7 @@ use super::initramfs::{Node, archive, nodes_of};
 use super::{Trouble, Workshop, elf, libraries};
 use crate::model::{Abi, Cause};
 use crate::plan::files::Project;
-use crate::process::{Cmd, ProcessError};
+use crate::process::{Cmd, Ctx, ProcessError};
 use crate::store::{Key, KeyBuilder};
 
 /// A userland, as an archive.
@@ -57,16 +57,9 @@ const FOLDERS: [&str; 5] = ["home", "mnt", "opt", "usr/lib", "var/tmp"];
 
 /// Packs the userland of this host, or finds it.
 pub async fn userland(shop: &Workshop<'_>, project: &Project) -> Result<Userland, Trouble> {
-    let busybox = program(shop, "busybox")?;
-    let bash = program(shop, "bash")?;
-    let (busybox_bytes, bash_bytes) = (fs::read(&busybox)?, fs::read(&bash)?);
-    let facts = elf::prove(&bash_bytes, Abi::M64).map_err(|found| wrong("bash", found))?;
-    let own = elf::prove(&busybox_bytes, Abi::M64).map_err(|found| wrong("busybox", found))?;
-    if own.interpreter.is_some() {
-        let detail = format!("{} is not static: install busybox-static", busybox.display());
-        return Err(Cause::Harness { detail }.into());
-    }
-    let listed = Cmd::new(&busybox).arg("--list-full").output(shop.ctx).await?.text();
+    let (busybox, applets) = busybox(shop.ctx).await?;
+    let bash = fs::read(program(shop.ctx, "bash")?)?;
+    let facts = elf::prove(&bash, Abi::M64).map_err(|found| wrong("bash", found))?;
     let scratch = shop.store.scratch("userland-")?;
     libraries::bring(shop, scratch.path(), facts, Abi::M64).await?;
     for abi in Abi::ALL {
@@ -105,12 +98,12 @@ pub async fn userland(shop: &Workshop<'_>, project: &Project) -> Result<Userland
         nodes.insert(folder.to_owned(), Node::Folder);
     }
     let mut commands = BTreeSet::new();
-    for path in listed.lines() {
-        commands.insert(path.rsplit('/').next().unwrap_or(path).to_owned());
-        nodes.insert(path.to_owned(), Node::Link { to: "/bin/busybox".to_owned() });
+    for path in applets {
+        commands.insert(path.rsplit('/').next().unwrap_or(&path).to_owned());
+        nodes.insert(path, Node::Link { to: "/bin/busybox".to_owned() });
     }
-    nodes.insert("bin/busybox".to_owned(), Node::File { mode: 0o755, bytes: busybox_bytes });
-    nodes.insert("bin/bash".to_owned(), Node::File { mode: 0o755, bytes: bash_bytes });
+    nodes.insert("bin/busybox".to_owned(), Node::File { mode: 0o755, bytes: busybox });
+    nodes.insert("bin/bash".to_owned(), Node::File { mode: 0o755, bytes: bash });
     // Scripts ask for it by either path.
     nodes.insert("usr/bin/bash".to_owned(), Node::Link { to: "/bin/bash".to_owned() });
     commands.extend(["bash", "tput"].map(str::to_owned));
@@ -125,13 +118,26 @@ pub async fn userland(shop: &Workshop<'_>, project: &Project) -> Result<Userland
     Ok(Userland { key, archive: entry.path.join("archive"), commands })
 }
 
+/// busybox of this host, which has to be static, and the paths of its applets.
+pub(super) async fn busybox(ctx: &Ctx) -> Result<(Vec<u8>, Vec<String>), Trouble> {
+    let advice = |what: String| Trouble::from(Cause::Harness { detail: what + ": install busybox-static" });
+    let path = program(ctx, "busybox").map_err(|error| advice(error.to_string()))?;
+    let bytes = fs::read(&path)?;
+    let own = elf::prove(&bytes, Abi::M64).map_err(|found| wrong("busybox", found))?;
+    if own.interpreter.is_some() {
+        return Err(advice(format!("{} is not static", path.display())));
+    }
+    let listed = Cmd::new(&path).arg("--list-full").output(ctx).await?.text();
+    Ok((bytes, listed.lines().map(str::to_owned).collect()))
+}
+
 fn wrong(name: &str, found: String) -> Trouble {
     Cause::WrongElf { abi: Abi::M64, program: name.to_owned(), found }.into()
 }
 
 /// A program of the host, on the search path that children get.
-fn program(shop: &Workshop<'_>, name: &str) -> io::Result<PathBuf> {
-    let path = shop.ctx.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.clone());
+fn program(ctx: &Ctx, name: &str) -> io::Result<PathBuf> {
+    let path = ctx.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.clone());
     let mut folders = std::env::split_paths(&path.unwrap_or_default()).collect::<Vec<_>>().into_iter();
     let found = folders.find_map(|folder| Some(Path::new(&folder).join(name)).filter(|file| file.is_file()));
     found.ok_or_else(|| io::Error::other(format!("{name} is not here")))
