@@ -44,9 +44,11 @@ use crate::store::Store;
 
 mod again;
 mod attempts;
+pub mod attend;
 mod budget;
 mod bundle;
 mod cell;
+pub mod decoded;
 mod judged;
 pub mod kselftest;
 mod machines;
@@ -226,6 +228,10 @@ pub async fn run(
         accel::remember(means.store, means.qemu, &no);
     }
     shared.tell_not_met(plan);
+    if level == StopLevel::Run {
+        let record = shared.record.borrow().clone();
+        decoded::consoles(ctx, (means.store, means.project), &record, means.out).await;
+    }
     shared.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 

@@ -148,6 +148,9 @@ pub struct TestSyscall {
     /// Apply every series that stands on this one, too: one kernel then serves the whole stack
     #[arg(long, conflicts_with_all = ["tree", "patches"])]
     pub stacked: bool,
+    /// After the run: a shell in the first cell that did not pass, if there is a terminal
+    #[arg(long)]
+    pub shell_on_fail: bool,
     /// Apply this patch after the series (repeatable; for trying out a mutation)
     #[arg(long, value_name = "PATCH")]
     pub extra_patch: Vec<PathBuf>,
@@ -670,6 +673,16 @@ pub struct Repro {
     /// Run nothing: write the cell to this file (tar.zst), which runs it where there is QEMU and a shell
     #[arg(long, value_name = "FILE", conflicts_with_all = ["times", "until_fail", "case"])]
     pub bundle: Option<PathBuf>,
+    /// Judge nothing: its machine with a shell on this terminal
+    #[arg(long, conflicts_with_all = ["times", "until_fail", "case", "bundle"])]
+    pub shell: bool,
+    /// Judge nothing: its machine under gdb, stopped at the call's entry for that ABI; the kernel is compiled
+    /// once more for it, with debug info
+    #[arg(long, conflicts_with_all = ["times", "until_fail", "case", "bundle", "shell"])]
+    pub gdb: bool,
+    /// The same without a terminal: gdb does what this file says, and ends
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["times", "until_fail", "case", "bundle", "shell"])]
+    pub gdb_script: Option<PathBuf>,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

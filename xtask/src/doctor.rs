@@ -89,7 +89,9 @@ fn table(host: &Host, sources: &[Tool], kvm: &str) -> String {
             (Ok(state), _) => ("ok", state.clone()),
             (Err(why), Need::Required) => ("MISSING", advice(&tool, why)),
             (Err(why), Need::Column(_) | Need::Selftests) => ("missing", advice(&tool, why)),
-            (Err(why), Need::Ssh | Need::Tests | Need::Helpful) => ("absent", advice(&tool, why)),
+            (Err(why), Need::Ssh | Need::Debugger | Need::Tests | Need::Helpful) => {
+                ("absent", advice(&tool, why))
+            }
         };
         lines.push(format!("{word:8} {:width$}  {what}", tool.name));
     }

@@ -4,16 +4,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harness::boot::accel;
+use harness::boot::vm::log;
 use harness::judge::console::sanitize_lines;
 use harness::limits;
 use harness::model::Verdict;
+use harness::plan::files::Project;
 use harness::plan::host;
 use harness::process::Ctx;
-use harness::run::stored::{StoredCell, StoredError, StoredRun};
+use harness::report::sealed::AnyRun;
+use harness::run::decoded::{self, Decoded};
+use harness::run::stored::{AnyCell, StoredCell, StoredError, StoredRun};
 use harness::run::{Again, Replayed, again};
+use harness::store::Store;
 
 use crate::cli::{Exit, Repro};
-use crate::{clean, progress, replay, runs, say, session};
+use crate::{clean, debug, progress, replay, runs, say, session, shell};
 
 /// Runs the cell and compares.
 pub fn run(args: &Repro) -> Result<Exit> {
@@ -30,22 +35,20 @@ pub fn run(args: &Repro) -> Result<Exit> {
         let cases = cell.record.cases().iter().map(|case| case.name.clone()).collect();
         return Err(StoredError::NoCase { cell: cell.record.name(), asked: name.clone(), cases }.into());
     }
+    if args.shell {
+        return shell::run(&run, &cell, &args.common);
+    }
+    if args.gdb || args.gdb_script.is_some() {
+        return debug::run(&run, &cell, args.gdb_script.as_deref(), &args.common);
+    }
     session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;
-        let host = host::look(&ctx, &store).await;
-        let Some(qemu) = &host.qemu else {
-            return Err(
-                anyhow::anyhow!("QEMU is missing: see `cargo xtask doctor`").context(Exit::Incomplete)
-            );
-        };
-        let here = Again { qemu: qemu.path.clone(), tsc_khz: accel::tsc_khz(&store) };
-        if qemu.version != run.qemu() {
-            say::aside(sanitize_lines(&format!("QEMU is {}, and was {}", qemu.version, run.qemu())));
-        }
+        let project = session::project(args.common.project.as_deref())?;
+        let here = here(&ctx, &store, &run).await?;
         if args.case.is_some() {
             say::aside("the whole program is run; the one case is looked at");
         }
-        repeat(args, &ctx, &run, &cell, &here).await
+        repeat(args, &ctx, (&store, &project), (&run, &cell), &here).await
     })
 }
 
@@ -71,8 +74,25 @@ fn bundle(run: &StoredRun, cell: &StoredCell, file: &Path) -> Result<Exit> {
     Ok(Exit::Passed)
 }
 
+/// What this host has for the run's guests.
+pub async fn here(ctx: &Ctx, store: &Store, run: &StoredRun) -> Result<Again> {
+    let qemu = host::look(ctx, store).await.qemu;
+    let missing = || anyhow::anyhow!("QEMU is missing: see `cargo xtask doctor`").context(Exit::Incomplete);
+    let qemu = qemu.ok_or_else(missing)?;
+    if qemu.version != run.qemu() {
+        say::aside(sanitize_lines(&format!("QEMU is {}, and was {}", qemu.version, run.qemu())));
+    }
+    Ok(Again { qemu: qemu.path, tsc_khz: accel::tsc_khz(store) })
+}
+
 /// Once or several times; what repeats leaves the logs of the last time only.
-async fn repeat(args: &Repro, ctx: &Ctx, run: &StoredRun, cell: &StoredCell, here: &Again) -> Result<Exit> {
+async fn repeat(
+    args: &Repro,
+    ctx: &Ctx,
+    tools: (&Store, &Project),
+    (run, cell): (&StoredRun, &StoredCell),
+    here: &Again,
+) -> Result<Exit> {
     let name = cell.record.name();
     let out = new_folder(&run.folder)?;
     let _held = clean::hold(&run.folder);
@@ -96,9 +116,9 @@ async fn repeat(args: &Repro, ctx: &Ctx, run: &StoredRun, cell: &StoredCell, her
         let repeats = differences.is_empty();
         let is = words(args, &ran.is);
         if times == 1 || !repeats {
-            let logs = logs.display();
-            say::aside(sanitize_lines(&format!("{n}: is {is} (logs: {logs})")));
+            say::aside(sanitize_lines(&format!("{n}: is {is} (logs: {})", logs.display())));
             differences.iter().for_each(|line| say::aside(sanitize_lines(&format!("    {line}"))));
+            show_decoded(ctx, tools, run, &ran.is, &logs).await?;
         }
         if repeats {
             same += 1;
@@ -129,8 +149,31 @@ async fn repeat(args: &Repro, ctx: &Ctx, run: &StoredRun, cell: &StoredCell, her
     Ok(if failed { Exit::Failed } else { Exit::Passed })
 }
 
+/// What the kernel said, with lines of its source, if its debug info is at hand.
+async fn show_decoded(
+    ctx: &Ctx,
+    tools: (&Store, &Project),
+    run: &StoredRun,
+    cell: &AnyCell,
+    logs: &Path,
+) -> Result<()> {
+    let (AnyCell::Syscall(cell), AnyRun::Syscall(record)) = (cell, &run.record) else { return Ok(()) };
+    if cell.findings.is_empty() || !logs.join(log::CONSOLE).is_file() {
+        return Ok(());
+    }
+    let of_cell = (&**record, &cell.id());
+    if let Some(Decoded { file, lines }) = decoded::console(ctx, tools, of_cell, &run.folder, logs).await? {
+        // From the first thing that was wrong; before it, every boot is the same.
+        let first = cell.findings.iter().map(|found| found.line).min().unwrap_or(0);
+        let shown = lines.iter().filter(|(number, _)| *number >= first).take(limits::DECODED_LINES);
+        shown.for_each(|(_, line)| say::aside(format_args!("    | {line}")));
+        say::aside(sanitize_lines(&format!("    all of it: {}", file.display())));
+    }
+    Ok(())
+}
+
 /// A folder of its own beside the run's cells, which nobody writes to again.
-fn new_folder(run: &Path) -> Result<PathBuf> {
+pub fn new_folder(run: &Path) -> Result<PathBuf> {
     for n in 1..=limits::REPRO_TIMES {
         let out = run.join(format!("repro.{n}"));
         match std::fs::create_dir(&out) {

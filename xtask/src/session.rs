@@ -43,7 +43,7 @@ pub fn checkout() -> PathBuf {
 /// Once heard, a signal is never again what it was to this process: what runs children of its own
 /// afterwards looks at how they ended, see [`interrupted`].
 pub fn run<T, F: Future<Output = Result<T>>>(events: Events, work: impl FnOnce(Ctx) -> F) -> Result<T> {
-    drive(events, work, false)
+    drive(events, work, Typed::Ends)
 }
 
 /// The same for long work, which Ctrl-Z suspends together with its guests.
@@ -51,7 +51,26 @@ pub fn run_suspendable<T, F: Future<Output = Result<T>>>(
     events: Events,
     work: impl FnOnce(Ctx) -> F,
 ) -> Result<T> {
-    drive(events, work, true)
+    drive(events, work, Typed::EndsOrSuspends)
+}
+
+/// The same for work that another program on the terminal is a part of: what is typed there is for that.
+pub fn run_beside<T, F: Future<Output = Result<T>>>(
+    events: Events,
+    work: impl FnOnce(Ctx) -> F,
+) -> Result<T> {
+    drive(events, work, Typed::IsAnothers)
+}
+
+/// What Ctrl-C and Ctrl-Z on the terminal mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typed {
+    /// The first is a wish that it all ends; the second does what it does by itself.
+    Ends,
+    /// The second suspends the guests, too.
+    EndsOrSuspends,
+    /// The first is for another program; the second does what it does by itself, to both.
+    IsAnothers,
 }
 
 /// The signal that ended a child, if it is one that a person ends a program by.
@@ -64,7 +83,7 @@ pub fn interrupted(status: std::process::ExitStatus) -> Option<&'static str> {
 fn drive<T, F: Future<Output = Result<T>>>(
     events: Events,
     work: impl FnOnce(Ctx) -> F,
-    suspendable: bool,
+    typed: Typed,
 ) -> Result<T> {
     // One thread: children die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -78,6 +97,7 @@ fn drive<T, F: Future<Output = Result<T>>>(
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
         let mut hup = signal(SignalKind::hangup())?;
+        let suspendable = typed == Typed::EndsOrSuspends;
         let mut tstp = match suspendable {
             true => Some(signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?),
             false => None,
@@ -85,7 +105,10 @@ fn drive<T, F: Future<Output = Result<T>>>(
         loop {
             let name = tokio::select! {
                 done = &mut work => return done,
-                _ = int.recv() => "SIGINT",
+                _ = int.recv() => match typed {
+                    Typed::Ends | Typed::EndsOrSuspends => "SIGINT",
+                    Typed::IsAnothers => continue,
+                },
                 _ = term.recv() => "SIGTERM",
                 _ = hup.recv() => "SIGHUP",
                 _ = async { tstp.as_mut()?.recv().await }, if suspendable => {

@@ -1,5 +1,7 @@
 //! `test-syscall`: the main job.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use harness::build::Trouble;
 use harness::model::{Cause, Verdict};
@@ -18,13 +20,15 @@ use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSyscall, TransportChoice};
 use crate::compare::Against;
-use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
+use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup, shell};
 
 /// Runs the matrix and prints it.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     runs::choose_color(&args.run.common);
     report::prepare(&args.run, !args.run.dry_run)?;
-    session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
+    let mut failed = None;
+    let failed_in = &mut failed;
+    let exit = session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.run.common.project.as_deref())?;
         // Before any work, and before this run is the latest one.
@@ -36,16 +40,24 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
                 let own = exit(&record, stopped, args.run.again.flaky);
                 let (folder, errors) = (record.folder.clone(), record.count(Verdict::Error));
                 report::tell(&AnyRun::Syscall(record), args.format.0, &args.run.report)?;
-                match against {
+                let exit = match against {
                     None => own,
                     Some(against) => against.hold(&folder, (own, errors), args.format.0 == Format::Text)?,
+                };
+                if matches!(exit, Exit::Failed | Exit::Incomplete) {
+                    *failed_in = Some(PathBuf::from(folder));
                 }
+                exit
             }
             (Ran::Planned | Ran::Nothing, Some(signal)) => Exit::Interrupted(signal),
             (Ran::Planned, None) => Exit::Passed,
             (Ran::Nothing, None) => Exit::Nothing,
         })
-    })
+    })?;
+    if let Some(folder) = failed.filter(|_| args.shell_on_fail) {
+        shell::on_fail(&folder, &args.run.common)?;
+    }
+    Ok(exit)
 }
 
 /// What an invocation came to.
@@ -68,6 +80,7 @@ pub async fn run_once(
 ) -> Result<Ran> {
     let planned = prepare(args, ctx, store, project).await?;
     let Some(Ready { host, plan, mut looked }) = planned else { return Ok(Ran::Nothing) };
+    announce(args, store, &host, &plan)?;
     if session::stopped(&ctx.stop).is_some() {
         return Ok(Ran::Nothing);
     }
@@ -90,15 +103,23 @@ pub async fn run_once(
 }
 
 /// What a run begins with.
-struct Ready {
-    host: Host,
-    plan: Plan,
-    looked: Looked,
+pub struct Ready {
+    /// This machine.
+    pub host: Host,
+    /// What is to be run.
+    pub plan: Plan,
+    /// The trees that were read for it.
+    pub looked: Looked,
 }
 
-/// Looks at the host, and at the trees that nothing else says enough of; plans and says what will
-/// be done; installs what is missing if that was asked for.
-async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project) -> Result<Option<Ready>> {
+/// Looks at the host, and at the trees that nothing else says enough of; plans; installs what is
+/// missing if that was asked for.
+pub async fn prepare(
+    args: &TestSyscall,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<Option<Ready>> {
     let selection = Selection {
         kernels: args.run.kernels.kernel.clone(),
         tree: recipe::tree(&args.run.kernels)?,
@@ -124,6 +145,7 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
     if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
         let mut wanted = doctor::missing(&host, &sources(&targets));
         wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
+        wanted.retain(|tool| tool.need != Need::Debugger);
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
@@ -151,7 +173,6 @@ async fn prepare(args: &TestSyscall, ctx: &Ctx, store: &Store, project: &Project
         }
         Err(error) => return Err(error.into()),
     };
-    announce(args, store, &host, &plan)?;
     Ok(Some(Ready { host, plan, looked }))
 }
 

@@ -800,16 +800,6 @@ fn users_selftest() {
     let edited = run("mine", "edited");
     assert_eq!(verdicts(&edited, "t"), ["fail"; 3], "{edited}");
     assert!(edited.stdout.contains("baseedited"), "{edited}");
-    // What is over is judged and run again as a syscall's run is.
-    let out = |name: &str| world.out(name).display().to_string();
-    for name in ["first", "edited"] {
-        let replay = support::xtask(&["replay", &out(name)]);
-        assert_eq!(replay.code, Some(0), "{replay}");
-        assert!(replay.stdout.contains("6 cells judged again, 0 are not"), "{replay}");
-    }
-    let again = world.run(&["repro", &out("edited"), "mine/t", "m32"].map(str::to_owned));
-    assert_eq!(again.code, Some(0), "{again}");
-    assert!(again.stdout.contains("mine/t m32: it repeats: fail"), "{again}");
     write("shared.h", "#define EDITED\n");
     // A directory that is new since the tree was copied.
     write("new/Makefile", MAKEFILE);

@@ -4,6 +4,8 @@
 //! and those that touch the syscall tables (700 objects each) come last. Everything goes through
 //! the program itself, as a user would run it.
 
+#[path = "t3/attend.rs"]
+mod attend;
 #[path = "t3/reports.rs"]
 mod reports;
 #[path = "t3/repro.rs"]
@@ -27,6 +29,12 @@ fn main() {
         ("a body that follows a null pointer is an oops", oops_null),
         ("a cell of an earlier run is judged and run again", repro::again),
         ("a bundle gives the same verdict with QEMU and a shell alone", repro::bundles),
+        (
+            "a shell at a cell's console computes, runs the selftest, and leaves the terminal as it was",
+            attend::shell,
+        ),
+        ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
+        ("a splat has lines of the source once its debug info is there", attend::decoded),
         ("both transports give the same, side by side", both_transports),
         ("an oops over ssh is the oops and no lost connection", oops_over_ssh),
         ("an sshd that dies in mid-test is told apart and the transports disagree", sshd_dies),

@@ -80,8 +80,7 @@ pub struct Host {
 impl Host {
     /// What `test-selftest` cannot do without beyond that, and what of it is absent.
     pub fn missing_for_selftests(&self) -> Vec<(Tool, String)> {
-        let absent = self.found.iter().filter(|found| found.tool.need == Need::Selftests);
-        absent.filter_map(|found| Some((found.tool.clone(), found.state.clone().err()?))).collect()
+        self.missing_for(Need::Selftests)
     }
 
     /// The required tools that are absent, those of `more` included.
@@ -107,11 +106,17 @@ impl Host {
 
     /// What of the table is absent and needed for the ssh transport alone.
     pub fn missing_for_ssh(&self) -> Vec<(Tool, String)> {
-        let absent = |found: &Found| match (found.tool.need, &found.state) {
-            (Need::Ssh, Err(why)) => Some((found.tool.clone(), why.clone())),
-            _ => None,
-        };
-        self.found.iter().filter_map(absent).collect()
+        self.missing_for(Need::Ssh)
+    }
+
+    /// What of the table is absent and needed for `repro --gdb` alone.
+    pub fn missing_for_debugging(&self) -> Vec<(Tool, String)> {
+        self.missing_for(Need::Debugger)
+    }
+
+    fn missing_for(&self, need: Need) -> Vec<(Tool, String)> {
+        let absent = self.found.iter().filter(|found| found.tool.need == need);
+        absent.filter_map(|found| Some((found.tool.clone(), found.state.clone().err()?))).collect()
     }
 
     /// Where a program of the table is.

@@ -43,6 +43,8 @@ pub enum Need {
     Ssh,
     /// Only this project's own tests need it.
     Tests,
+    /// Only `repro --gdb` needs it.
+    Debugger,
     /// It only makes things faster.
     Helpful,
 }
@@ -99,6 +101,7 @@ pub fn tools() -> Vec<Tool> {
         },
     ];
     tools.extend(ssh.map(|tool| Tool { need: Need::Ssh, ..tool }));
+    tools.push(Tool { need: Need::Debugger, ..program("gdb", "gdb", "holds a guest, for repro --gdb") });
     tools.extend(super::kselftest::tools());
     let browser = [
         program("chromium", "chromium", "opens the HTML report in this project's own tests"),

@@ -13,7 +13,7 @@ use super::record::{
 use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
-use crate::model::{Abi, CaseResult, KernelName, Leg, SyscallName, Transport, Verdict};
+use crate::model::{Abi, CaseResult, CellId, KernelName, Leg, SyscallName, Transport, Verdict};
 
 /// Colours or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,13 +255,22 @@ fn not_passed(run: &RunRecord, cell: &CellRecord, paint: Paint, out: &mut String
 
 /// The command that runs a cell again.
 pub(super) fn again(run: &RunRecord, cell: &CellRecord) -> String {
-    let CellRecord { kernel, leg, abi, .. } = cell;
+    let words = again_words(run, &cell.id()).iter().map(sanitize).collect::<Vec<_>>();
+    format!("cargo xtask {}", words.join(" "))
+}
+
+/// The words of that command behind `cargo xtask`, quoted for a shell.
+pub fn again_words(run: &RunRecord, cell: &CellId) -> Vec<String> {
+    let CellId { kernel, leg, abi } = cell;
     // A user's tree is among the options.
     let is_tree = run.kernels.iter().any(|record| record.kernel == *kernel && record.tree.is_some())
         || run.options.first().is_some_and(|word| word == "--tree");
-    let named = if is_tree { String::new() } else { format!(" --kernel {kernel}") };
-    let options: String = run.options.iter().map(|word| format!(" {}", sanitize(word))).collect();
-    format!("cargo xtask test-syscall {}{named} --leg {leg} --abi {abi}{options}", run.syscall)
+    let mut words = vec!["test-syscall", run.syscall.as_str()];
+    if !is_tree {
+        words.extend(["--kernel", kernel.as_str()]);
+    }
+    words.extend(["--leg", leg.name(), "--abi", abi.name()]);
+    words.into_iter().map(str::to_owned).chain(run.options.iter().cloned()).collect()
 }
 
 /// The cells that passed only when they were tried again, with what each attempt before came to.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::order::Expects;
 use super::stored::{AnyCell, Part, StoredCell, StoredError, StoredRun};
-use super::{compare_rows, judged};
+use super::{WorkOrder, compare_rows, judged};
 use crate::boot::qemu::{Accel, Machine};
 use crate::boot::vm::VmError;
 use crate::judge::watch::Evidence;
@@ -50,6 +50,21 @@ pub struct Again {
     pub tsc_khz: Option<u64>,
 }
 
+impl Again {
+    /// The order with what is this host's.
+    pub(super) fn adapt(&self, order: &WorkOrder) -> WorkOrder {
+        let mut order = order.clone();
+        order.guest.qemu.clone_from(&self.qemu);
+        if order.guest.accel == Accel::Tcg && order.guest.tsc_khz.is_some() {
+            order.guest.tsc_khz = self.tsc_khz;
+            if self.tsc_khz.is_none() {
+                order.guest.machine = Machine::Q35;
+            }
+        }
+        order
+    }
+}
+
 /// Runs a cell again: the same images and arguments, but for what is this host's. The logs go to `out`.
 pub async fn again(
     ctx: &Ctx,
@@ -65,15 +80,7 @@ pub async fn again(
             1 => out.to_owned(),
             _ => out.join(part.transport.name()),
         };
-        let mut order = part.order.clone();
-        order.guest.qemu.clone_from(&here.qemu);
-        if order.guest.accel == Accel::Tcg && order.guest.tsc_khz.is_some() {
-            order.guest.tsc_khz = here.tsc_khz;
-            if here.tsc_khz.is_none() {
-                order.guest.machine = Machine::Q35;
-            }
-        }
-        match order.run(ctx, &logs).await {
+        match here.adapt(&part.order).run(ctx, &logs).await {
             Ok(evidence) => seen.push((part, logs, evidence)),
             Err(error) => return Ok(Err(error)),
         }

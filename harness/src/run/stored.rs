@@ -213,7 +213,7 @@ impl StoredRun {
         let whole = |cell: &AnyCell| cell.name() == words.join(" ") || cell.slug() == asked;
         let of_words = |cell: &AnyCell| {
             let name = cell.name();
-            let own: Vec<&str> = name.split(' ').chain(name.split([' ', '/'])).collect();
+            let own: Vec<&str> = name.split([' ', '/']).collect();
             words.iter().all(|word| own.contains(word))
         };
         // Of several words none is a part of another one: linux-6.1 is not linux-6.12.
