@@ -100,6 +100,8 @@ impl FromStr for Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Cause;
+    use crate::report::attempts::{self, Attempted};
     use crate::report::record::State;
     use crate::report::view::tests::{kselftest, syscall};
 
@@ -127,6 +129,21 @@ mod tests {
                     assert!(text.ends_with('\n'), "{format}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_format_says_that_a_cell_passed_only_when_tried_again() {
+        let mut run = syscall();
+        let lost = Cause::LostVm { detail: "killed by <signal> 9".to_owned() };
+        let attempts = [Some(lost), None].map(|cause| attempts::tests::cell(cause).attempt());
+        run.cells[0].keep(attempts.to_vec());
+        let run = AnyRun::Syscall(Box::new(run));
+        // run.json has the attempts themselves.
+        for format in Format::ALL.into_iter().filter(|format| *format != Format::Json) {
+            let beside = Beside { began: "then".to_owned(), logs: &|_| Logs::default() };
+            let text = format.render(&run, Paint::Plain, &beside);
+            assert!(text.contains("flaky") || text.contains("only when tried again"), "{format}: {text}");
         }
     }
 

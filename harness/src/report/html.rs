@@ -131,6 +131,7 @@ struct Place {
     mark: Mark,
     count: String,
     known: bool,
+    tries: Option<String>,
 }
 
 /// Where the ABIs of a row disagree.
@@ -200,7 +201,7 @@ pub fn render(view: &View<'_>, began: &str, logs: &dyn Fn(&CellView<'_>) -> Logs
         sections,
         notes: view.notes.iter().map(Shown::line).collect(),
     };
-    page.render().expect("a template writes into memory")
+    page.render().expect("a template writes into memory") + "\n"
 }
 
 /// What a browser may do with the page: show it, with this style and this script.
@@ -275,6 +276,7 @@ fn matrix(view: &View<'_>) -> Vec<MatrixRow> {
                 mark: Mark(cell.verdict),
                 count: count(cell),
                 known: !cell.known.is_empty(),
+                tries: cell.tries(),
             };
             if let Some(at) = abis.iter().position(|other| other == abi) {
                 places[at] = Some(place);

@@ -78,9 +78,10 @@ fn cell_text(cell: &CellView<'_>) -> String {
     let (passed, total) = cell.passed();
     let count = if total > 0 { format!(" {passed}/{total}") } else { String::new() };
     let known = if cell.known.is_empty() { "" } else { " (known issues)" };
+    let tries = cell.tries().map(|tries| format!(" ({tries})")).unwrap_or_default();
     match cell.verdict {
-        Verdict::Pass => format!("pass{count}{known}"),
-        verdict => format!("**{verdict}**{count}{known}"),
+        Verdict::Pass => format!("pass{count}{known}{tries}"),
+        verdict => format!("**{verdict}**{count}{known}{tries}"),
     }
 }
 

@@ -102,6 +102,12 @@ pub fn of_cell(cell: &CellView<'_>) -> Vec<Outcome> {
             outcomes.push(Outcome { name, class, kind, why: sanitize_lines(&cause.text) });
         }
     }
+    if cell.is_flaky() {
+        // No failure, and not as good as a pass: the class that a reader of such a format looks at.
+        let (name, kind) = ("passed only when tried again".to_owned(), "flaky".to_owned());
+        let why = cell.attempts_in_words().iter().map(|words| sanitize(words) + "\n").collect();
+        outcomes.push(Outcome { name, class: Class::Skip, kind, why });
+    }
     let own = Class::of(cell.verdict);
     if !has(&outcomes, own) {
         let why = cell.outcome.map(sanitize_lines).unwrap_or_default();

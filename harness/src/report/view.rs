@@ -118,6 +118,20 @@ impl CellView<'_> {
     pub fn is_flaky(&self) -> bool {
         attempts::is_flaky(self.verdict, self.attempts)
     }
+
+    /// What is said of its attempts beside the verdict; nothing where there was one.
+    pub fn tries(&self) -> Option<String> {
+        attempts::mark(self.verdict, self.attempts)
+    }
+
+    /// Its attempts in words, a line each, where there was more than one.
+    pub fn attempts_in_words(&self) -> Vec<String> {
+        let words = |(n, attempt): (usize, &AttemptRecord)| {
+            let why = attempt.cause.as_ref().map(|cause| format!(": {}", cause.text)).unwrap_or_default();
+            format!("attempt {}: {}{why}", n + 1, attempt.verdict)
+        };
+        self.attempts.iter().enumerate().map(words).collect()
+    }
 }
 
 impl<'a> View<'a> {

@@ -28,6 +28,7 @@ pub(super) struct Cell {
     pub(super) cause: Option<Because>,
     pub(super) also: Vec<Because>,
     pub(super) known: Vec<Known>,
+    pub(super) attempts: Vec<Shown>,
     pub(super) findings: Vec<(Shown, Shown, u64)>,
     pub(super) bad: Cases,
     pub(super) good: Cases,
@@ -133,6 +134,7 @@ impl Cell {
             cause: cell.cause.map(because),
             also: cell.also.iter().map(because).collect(),
             known: cell.known.iter().map(|issue| Known { text: Shown::line(issue.to_string()) }).collect(),
+            attempts: cell.attempts_in_words().iter().map(|words| Shown::line(words)).collect(),
             findings: cell
                 .findings
                 .iter()
