@@ -47,7 +47,7 @@ const FAST: [StageOf; 3] = [
     },
     StageOf {
         name: "T0 program",
-        cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli"],
+        cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli", "--test", "cli_report"],
         component: None,
     },
     StageOf {
