@@ -50,7 +50,8 @@ pub fn debugger() {
             // sizeof(struct xyzzy_args), and the highest flag there is.
             format!("  2 {second} 0x20"),
             format!("  3 {third} 0x80000000"),
-            "in __do_sys_xyzzy (".to_owned(),
+            // An entry into what was inlined has no address before it.
+            "__do_sys_xyzzy (".to_owned(),
             // The function is where its source is.
             "kernel/xyzzy.c:".to_owned(),
             // Of the program, which was not built for this: its own symbols.
