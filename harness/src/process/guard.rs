@@ -60,7 +60,9 @@ impl Guard {
 
     /// Guards a terminal until the returned value is dropped: it is set as it was.
     pub fn terminal(&self, was: &Settings) -> Guarded {
-        self.hold(b't', was.encode())
+        // The guard has nothing of this process's environment, and so no switch of its own.
+        let guard = if broken("terminal-back") { Guard::none() } else { self.clone() };
+        guard.hold(b't', was.encode())
     }
 
     fn hold(&self, kind: u8, what: Vec<u8>) -> Guarded {

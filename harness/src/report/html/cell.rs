@@ -134,7 +134,7 @@ impl Cell {
             cause: cell.cause.map(because),
             also: cell.also.iter().map(because).collect(),
             known: cell.known.iter().map(|issue| Known { text: Shown::line(issue.to_string()) }).collect(),
-            attempts: cell.attempts_in_words().iter().map(|words| Shown::line(words)).collect(),
+            attempts: cell.attempts_in_words().iter().map(Shown::line).collect(),
             findings: cell
                 .findings
                 .iter()
