@@ -173,14 +173,10 @@ pub fn render(night: &NightRecord) -> String {
     let minutes = night.elapsed_ms / 60_000;
     let _ = writeln!(
         out,
-        "{passed} of {} jobs passed in {minutes} of {} minutes{state}; {} against the last night.",
+        "{passed} of {} jobs passed in {minutes} of {} minutes{state}; {}.",
         night.selected,
         night.budget_minutes,
-        match night.regressions() {
-            0 => "no regression".to_owned(),
-            1 => "1 regression".to_owned(),
-            n => format!("{n} regressions"),
-        }
+        against(night)
     );
     let _ = writeln!(out, "\n| job | | cells | minutes | against the last night |");
     let _ = writeln!(out, "| --- | --- | --- | --- | --- |");
@@ -211,6 +207,22 @@ pub fn render(night: &NightRecord) -> String {
         }
     }
     out
+}
+
+/// What the comparison came to; a job that no earlier night has is none that did not get worse.
+fn against(night: &NightRecord) -> String {
+    let compared = night.jobs.iter().filter(|job| job.compared.is_some()).count();
+    let found = match night.regressions() {
+        _ if compared == 0 => return "there is no earlier night to compare with".to_owned(),
+        0 => "no regression".to_owned(),
+        1 => "1 regression".to_owned(),
+        n => format!("{n} regressions"),
+    };
+    let of_all = match night.jobs.len() - compared {
+        0 => String::new(),
+        new => format!(" ({new} of the jobs are in none)"),
+    };
+    format!("{found} against the last night{of_all}")
 }
 
 /// A text in a cell of a table.
@@ -272,7 +284,7 @@ mod tests {
         let expected = "\
 # The night
 
-1 of 4 jobs passed in 60 of 60 minutes; 1 regression against the last night.
+1 of 4 jobs passed in 60 of 60 minutes; 1 regression against the last night (3 of the jobs are in none).
 
 | job | | cells | minutes | against the last night |
 | --- | --- | --- | --- | --- |
