@@ -10,7 +10,7 @@ mod cli;
 mod compare;
 mod debug;
 mod doctor;
-mod html;
+mod formats;
 mod ktap;
 mod manual;
 mod mutants;

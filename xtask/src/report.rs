@@ -14,7 +14,7 @@ use harness::report::text::Paint;
 use harness::report::view::View;
 
 use crate::cli::{Exit, Report, ReportTo, RunArgs};
-use crate::{clean, html, runs, say, session};
+use crate::{clean, formats, runs, say, session};
 
 /// Prints an earlier run.
 pub fn run(args: &Report) -> Result<Exit> {
@@ -31,7 +31,7 @@ pub fn run(args: &Report) -> Result<Exit> {
     // The record may be named itself; its folder may lie elsewhere than where the run wrote it.
     let home = if at.is_dir() { at.as_path() } else { folder(&at) };
     // Who closes the pipe has read enough: what the run came to was told when it ended.
-    say::listing(&html::render(&run, home, args.format.0, Paint::Colour))?;
+    say::listing(&formats::render(&run, home, args.format.0, Paint::Colour))?;
     Ok(Exit::Passed)
 }
 
@@ -82,13 +82,13 @@ pub fn tell(run: &AnyRun, format: Format, reports: &[ReportTo]) -> Result<()> {
     let home = Path::new(View::of(run).folder).to_owned();
     let written: Vec<Result<()>> = reports.iter().map(|to| write(run, &home, to)).collect();
     // anstream takes the colours out again where they do not belong.
-    say::result(html::render(run, &home, format, Paint::Colour).trim_end_matches('\n'))?;
+    say::result(formats::render(run, &home, format, Paint::Colour).trim_end_matches('\n'))?;
     written.into_iter().collect()
 }
 
 /// Whole or not at all.
 pub fn write(run: &AnyRun, home: &Path, to: &ReportTo) -> Result<()> {
-    let text = html::render(run, home, to.format, Paint::Plain);
+    let text = formats::render(run, home, to.format, Paint::Plain);
     let write = || -> std::io::Result<()> {
         // A report is for others to read, as any file that a program makes.
         let mode = Permissions::from_mode(0o666);

@@ -131,7 +131,7 @@ impl Entry {
             return Err("say one of `syscall`, `selftests` and `mutants`".to_owned());
         }
         if let Some(words) = &self.mutants {
-            self.only(&["mutants"])?;
+            self.only("mutants")?;
             let words = ["test", "--mutants"].into_iter().map(str::to_owned).chain(words.iter().cloned());
             return Ok(vec![NightJob { name: self.name.clone(), words: words.collect() }]);
         }
@@ -157,7 +157,7 @@ impl Entry {
             }
             common.extend(self.stacked.then(|| "--stacked".to_owned()));
         } else {
-            self.only(&["selftests"])?;
+            self.only("selftests")?;
             first.push("test-selftest".to_owned());
             let dirs = self.selftests.iter().flatten();
             first.extend(dirs.map(ToString::to_string));
@@ -174,7 +174,7 @@ impl Entry {
     }
 
     /// Refuses what only test-syscall takes, and for mutants what only a run takes.
-    fn only(&self, kind: &[&str]) -> Result<(), String> {
+    fn only(&self, kind: &str) -> Result<(), String> {
         let of_syscall = [
             ("legs", !self.legs.is_empty()),
             ("profile", self.profile.is_some()),
@@ -188,9 +188,9 @@ impl Entry {
             ("timeout_s", self.timeout_s.is_some()),
             ("retries", self.retries.is_some()),
         ];
-        let of_runs = of_runs.into_iter().filter(|_| kind == ["mutants"]);
+        let of_runs = of_runs.into_iter().filter(|_| kind == "mutants");
         match of_syscall.into_iter().chain(of_runs).find(|(_, there)| *there) {
-            Some((key, _)) => Err(format!("`{key}` is not for `{}`", kind.join(" "))),
+            Some((key, _)) => Err(format!("`{key}` is not for `{kind}`")),
             None => Ok(()),
         }
     }
