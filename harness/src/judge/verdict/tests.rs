@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::machine::taint_flags;
+use super::proof::probe_cases;
 use super::*;
-use crate::judge::console::Scanner;
-use crate::model::{DoorEntries, Hello, Symptom};
+use crate::judge::console::{Finding, Scanner};
+use crate::judge::watch::{Abort, LinkFailure};
+use crate::model::{DoorEntries, Hello, Leg, Symptom, Trace};
 
 const REPORT: &str = "TAP version 13\n1..3\nok 1 copies\nok 2 flags\nok 3 sizes\n";
 const TOTALS: &str = "# Totals: pass:3 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
