@@ -6,15 +6,21 @@
 
 #[path = "t3/attend.rs"]
 mod attend;
+#[path = "t3/ended.rs"]
+mod ended;
+#[path = "t3/mistakes.rs"]
+mod mistakes;
 #[path = "t3/reports.rs"]
 mod reports;
 #[path = "t3/repro.rs"]
 mod repro;
+#[path = "t3/seeded.rs"]
+mod seeded;
 mod support;
 #[path = "t3/wiring.rs"]
 mod wiring;
 
-use support::{Expect, Run, alive, project_copy, xtask};
+use support::{project_copy, xtask};
 
 const KERNEL: &str = "linux-6.12";
 
@@ -23,10 +29,10 @@ fn main() {
         ("both kernels pass in all twelve cells with proof of entry", twelve_cells),
         ("the same again builds nothing", warm),
         ("what both real trees say of some forty syscalls", wiring::both_kernels),
-        ("an unknown flag that is accepted fails by every ABI", flags_unchecked),
+        ("an unknown flag that is accepted fails by every ABI", seeded::flags_unchecked),
         ("a seeded bug is worse than the baseline, and its cases are named", against_a_baseline),
-        ("a body that panics is a panic, not a lost guest", panics),
-        ("a body that follows a null pointer is an oops", oops_null),
+        ("a body that panics is a panic, not a lost guest", seeded::panics),
+        ("a body that follows a null pointer is an oops", seeded::oops_null),
         ("a cell of an earlier run is judged and run again", repro::again),
         ("a bundle gives the same verdict with QEMU and a shell alone", repro::bundles),
         (
@@ -36,34 +42,34 @@ fn main() {
         ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
         ("a splat has lines of the source once its debug info is there", attend::decoded),
         ("both transports give the same, side by side", both_transports),
-        ("an oops over ssh is the oops and no lost connection", oops_over_ssh),
-        ("an sshd that dies in mid-test is told apart and the transports disagree", sshd_dies),
+        ("an oops over ssh is the oops and no lost connection", seeded::oops_over_ssh),
+        ("an sshd that dies in mid-test is told apart and the transports disagree", seeded::sshd_dies),
         ("a kernel that does not drive the network card says so", no_network),
-        ("a body that touches user memory directly is caught by SMAP", smap_deref),
-        ("a body that warns fails although every case passed", warns),
-        ("a warning that is known does not fail until its day", known_until_its_day),
-        ("a body that loops for ever is a hang with the lockup named", loops_forever),
-        ("a body that spins with interrupts off is a hang with its function named", spins_deaf),
-        ("a body that sleeps for ever meets the program's deadline", hangs_in_sleep),
-        ("a body that cannot be killed is named by the hung task detector", hangs_for_good),
-        ("a body that kills init is a panic that says so", kills_init),
-        ("a selftest that crashes was ended by its signal", selftest_segfaults),
-        ("a selftest that eats all memory was ended by the oom killer", selftest_eats_memory),
-        ("a selftest that cannot be linked statically brings its libraries", selftest_dynamic),
-        ("a selftest folder with a script is an error that names it", selftest_script),
+        ("a body that touches user memory directly is caught by SMAP", seeded::smap_deref),
+        ("a body that warns fails although every case passed", seeded::warns),
+        ("a warning that is known does not fail until its day", seeded::known_until_its_day),
+        ("a body that loops for ever is a hang with the lockup named", seeded::loops_forever),
+        ("a body that spins with interrupts off is a hang with its function named", seeded::spins_deaf),
+        ("a body that sleeps for ever meets the program's deadline", seeded::hangs_in_sleep),
+        ("a body that cannot be killed is named by the hung task detector", seeded::hangs_for_good),
+        ("a body that kills init is a panic that says so", seeded::kills_init),
+        ("a selftest that crashes was ended by its signal", seeded::selftest_segfaults),
+        ("a selftest that eats all memory was ended by the oom killer", seeded::selftest_eats_memory),
+        ("a selftest that cannot be linked statically brings its libraries", seeded::selftest_dynamic),
+        ("a selftest folder with a script is an error that names it", seeded::selftest_script),
         ("a kernel with x32 turned off misses that column", x32_off),
-        ("a selftest with fewer cases than planned is an error", selftest_short),
-        ("a selftest with more cases than planned is an error", selftest_extra),
-        ("a selftest that never makes the call is an error", selftest_no_call),
-        ("a patch that does not apply names patch, file and hunk", patch_does_not_apply),
-        ("a build error names file and line and leaves the other leg alone", build_error),
-        ("an option that Kconfig drops names the fragment's line and the reason", config_dropped),
-        ("a number that is taken is refused before any build", number_taken),
-        ("ctrl-c while guests run ends them and keeps what was finished", interrupt_in_boot),
-        ("ctrl-c while the compiler runs leaves no make behind", interrupt_in_compile),
-        ("sigkill of the tool leaves no process and no scratch behind", killed),
+        ("a selftest with fewer cases than planned is an error", seeded::selftest_short),
+        ("a selftest with more cases than planned is an error", seeded::selftest_extra),
+        ("a selftest that never makes the call is an error", seeded::selftest_no_call),
+        ("a patch that does not apply names patch, file and hunk", mistakes::patch_does_not_apply),
+        ("a build error names file and line and leaves the other leg alone", mistakes::build_error),
+        ("an option that Kconfig drops names the fragment's line and the reason", mistakes::config_dropped),
+        ("a number that is taken is refused before any build", mistakes::number_taken),
+        ("ctrl-c while guests run ends them and keeps what was finished", ended::interrupt_in_boot),
+        ("ctrl-c while the compiler runs leaves no make behind", ended::interrupt_in_compile),
+        ("sigkill of the tool leaves no process and no scratch behind", ended::killed),
         ("six directories of kselftest give what is known of them by each ABI", kselftests),
-        ("a missing i386 entry fails by that ABI alone", i386_entry_missing),
+        ("a missing i386 entry fails by that ABI alone", seeded::i386_entry_missing),
         ("the unpatched leg gives enosys by every door", unpatched),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
         ("a body that looks at one bit too few fails by its contract", against_the_contract),
@@ -130,54 +136,6 @@ fn warm() {
     assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe: {run}");
 }
 
-/// Runs the patched leg with one seeded bug and checks verdict and cause of each ABI; of m64 alone
-/// where the ABIs cannot differ and a cell takes long.
-#[track_caller]
-fn seeded<const N: usize>(mutant: &str, more: &[&str], expected: [Expect; N]) -> Run {
-    let patch = format!("{}/kernels/{KERNEL}/mutants/{mutant}.patch", support::checkout());
-    // What the selftest has to find, it has to find alone.
-    let mut args = vec!["test-syscall", "xyzzy", "--kernel", KERNEL, "--leg", "patched", "--contract=no"];
-    args.extend(["--extra-patch", &patch]);
-    args.extend(["--format", "json"]);
-    if N == 1 {
-        args.extend(["--abi", "m64"]);
-    }
-    args.extend(more);
-    let run = xtask(&args);
-    let cells = run.cells();
-    assert_eq!(cells.len(), N, "{run}");
-    for (cell, (abi, expected)) in cells.iter().zip(["m64", "m32", "mx32"].iter().zip(&expected)) {
-        assert_eq!(cell["abi"], *abi, "{run}");
-        let (verdict, kind, word) = expected;
-        assert_eq!(cell["verdict"], *verdict, "{mutant} {abi}: {cell:#}");
-        if *verdict == "pass" {
-            continue;
-        }
-        let cause = &cell["cause"];
-        assert_eq!(cause["kind"], *kind, "{mutant} {abi}: {cell:#}");
-        assert!(cause["text"].as_str().unwrap().contains(word), "{mutant} {abi}: {word}: {cell:#}");
-    }
-    repro::replays_alike("latest");
-    let failed = expected.iter().any(|(verdict, ..)| *verdict == "fail");
-    let incomplete = expected.iter().any(|(verdict, ..)| *verdict != "pass");
-    assert_eq!(
-        run.code,
-        Some(if failed {
-            1
-        } else if incomplete {
-            3
-        } else {
-            0
-        }),
-        "{run}"
-    );
-    run
-}
-
-fn flags_unchecked() {
-    seeded("flags-unchecked", &[], [("fail", "case-failed", "unknown_flags"); 3]);
-}
-
 /// The kernel with the bug is the one of the test before.
 fn against_a_baseline() {
     let scratch = tempfile::tempdir().unwrap();
@@ -213,14 +171,6 @@ fn against_a_baseline() {
     assert!(found.code == Some(0) && found.stdout.contains("fixes:"), "{found}");
 }
 
-fn panics() {
-    seeded("panics", &[], [("fail", "panic", "Kernel panic"); 3]);
-}
-
-fn oops_null() {
-    seeded("oops-null", &[], [("fail", "kernel-fault", "NULL pointer"); 3]);
-}
-
 /// The first run with ssh builds the program once more, as it would for a user.
 fn both_transports() {
     let run =
@@ -238,19 +188,6 @@ fn both_transports() {
             assert!(transport["durations"]["run_ms"].as_u64().is_some(), "{cell:#}");
         }
     }
-}
-
-fn oops_over_ssh() {
-    let run = seeded("oops-null", &["--transport", "ssh"], [("fail", "kernel-fault", "NULL pointer")]);
-    assert_eq!(run.cells()[0]["transports"][0]["transport"], "ssh", "{run}");
-}
-
-fn sshd_dies() {
-    let expected = [("fail", "transports-differ", "over serial pass, 19 of 19 cases passed; over ssh error")];
-    let run = seeded("selftest-kills-sshd", &["--transport", "both"], expected);
-    let also = run.cells()[0]["also"].clone();
-    assert_eq!(also[0]["kind"], "connection-cut", "{run}");
-    assert!(also[0]["text"].as_str().unwrap().contains("the agent: sshd ended"), "{run}");
 }
 
 fn no_network() {
@@ -271,97 +208,6 @@ fn no_network() {
     assert!(ssh["text"].as_str().unwrap().contains("CONFIG_VIRTIO_NET"), "{run}");
 }
 
-/// What is wrong is known, up to its day: then it is shown, and not held against the cell.
-fn known_until_its_day() {
-    let (_scratch, project) = project_copy();
-    let known = project.join("kernels/linux-6.12/known-issues.yaml");
-    let patch = format!("{}/kernels/{KERNEL}/mutants/warns.patch", support::checkout());
-    let args =
-        ["test-syscall", "xyzzy", "--leg", "patched", "--abi", "m64", "--contract=no", "--format", "json"];
-    let args = [&args[..], &["--extra-patch", &patch, "--project", project.to_str().unwrap()]].concat();
-    let warning = |day: &str| {
-        format!("- splat: WARNING at kernel/xyzzy.c*\n  reason: r\n  link: l\n  expires: {day}\n")
-    };
-    std::fs::write(&known, warning("2100-01-01") + &warning("2100-01-01").replace("splat", "case")).unwrap();
-    let run = xtask(&args);
-    assert_eq!(run.code, Some(0), "{run}");
-    assert_eq!(run.cells()[0]["known"][0]["reason"], "r", "{run}");
-    assert!(run.stdout.contains("not met, fixed perhaps: case"), "{run}");
-    std::fs::write(&known, warning("2026-01-01")).unwrap();
-    let run = xtask(&args);
-    assert_eq!(run.code, Some(1), "{run}");
-    assert!(run.stdout.contains("no longer excused"), "{run}");
-}
-
-fn smap_deref() {
-    let run = seeded("smap-deref", &[], [("fail", "kernel-fault", "xyzzy"); 3]);
-    for cell in run.cells() {
-        assert_eq!(cell["findings"][0]["kind"], "smap-violation", "{cell:#}");
-    }
-}
-
-fn warns() {
-    let run = seeded("warns", &[], [("fail", "kernel-fault", "WARNING"); 3]);
-    for cell in run.cells() {
-        let passed =
-            cell["cases"].as_array().unwrap().iter().filter(|case| case["verdict"] == "pass").count();
-        assert_eq!(passed, 19, "{cell:#}");
-    }
-}
-
-fn loops_forever() {
-    seeded("loops-forever", &[], [("fail", "hang", "soft lockup"); 3]);
-}
-
-fn spins_deaf() {
-    seeded("spins-deaf", &[], [("fail", "hang", "sys_xyzzy+")]);
-}
-
-fn hangs_in_sleep() {
-    seeded("hangs-in-sleep", &["--timeout", "5"], [("fail", "test-timeout", "5000 ms"); 3]);
-}
-
-fn hangs_for_good() {
-    let run = seeded("hangs-for-good", &[], [("fail", "kernel-fault", "blocked")]);
-    let cell = &run.cells()[0];
-    assert_eq!(cell["findings"][0]["kind"], "hung-task", "{cell:#}");
-    // The deadline has its own say: that the program could not be ended.
-    assert!(cell["also"].as_array().unwrap().iter().any(|cause| cause["kind"] == "test-stuck"), "{cell:#}");
-}
-
-fn kills_init() {
-    let run = seeded("kills-init", &[], [("fail", "panic", "Attempted to kill init")]);
-    // The fault that killed it stands before it: any program's would look the same.
-    let findings = run.cells()[0]["findings"].clone();
-    assert!(findings.as_array().unwrap().iter().any(|finding| finding["kind"] == "init-died"), "{run}");
-}
-
-fn selftest_segfaults() {
-    let run = seeded("selftest-segfaults", &[], [("fail", "test-signalled", "SIGSEGV"); 3]);
-    for cell in run.cells() {
-        let cases = cell["cases"].as_array().unwrap();
-        let passed = cases.iter().filter(|case| case["verdict"] == "pass").count();
-        assert_eq!(passed, 3, "{cell:#}");
-    }
-}
-
-fn selftest_eats_memory() {
-    let run = seeded("selftest-eats-memory", &[], [("fail", "test-signalled", "OOM killer")]);
-    let findings = run.cells()[0]["findings"].clone();
-    assert!(findings.as_array().unwrap().iter().all(|f| f["kind"] == "out-of-memory"), "{run}");
-}
-
-fn selftest_dynamic() {
-    let run = seeded("selftest-dynamic", &[], [("pass", "", ""); 3]);
-    for cell in run.cells() {
-        assert_eq!(cell["cases"].as_array().unwrap().len(), 19, "{cell:#}");
-    }
-}
-
-fn selftest_script() {
-    seeded("selftest-script", &[], [("error", "selftest-build", "xyzzy.sh"); 3]);
-}
-
 fn x32_off() {
     let (_scratch, project) = project_copy();
     let kernel = project.join("kernels/linux-6.12/kernel.yaml");
@@ -373,18 +219,6 @@ fn x32_off() {
     assert_eq!(verdicts, ["pass", "pass", "miss"], "{run}");
     assert_eq!(run.cells()[2]["cause"]["kind"], "no-kernel-abi", "{run}");
     assert_eq!(run.code, Some(3), "{run}");
-}
-
-fn selftest_short() {
-    seeded("selftest-short", &[], [("error", "plan-mismatch", "18"); 3]);
-}
-
-fn selftest_extra() {
-    seeded("selftest-extra", &[], [("error", "plan-mismatch", "20"); 3]);
-}
-
-fn selftest_no_call() {
-    seeded("selftest-no-call", &[], [("error", "not-entered", "never entered"); 3]);
 }
 
 /// One kernel more, and directories whose `config` asks for little: what is known of them by reading the
@@ -442,12 +276,6 @@ fn kselftests() {
         |dir: &str| disagreements.iter().any(|item| item["dir"] == dir && item["note"]["what"] == "test");
     assert!(explained("rseq") && explained("timens"), "{disagreements:#?}");
     assert_eq!(record["kernels"][0]["options"]["CONFIG_COMPAT_32BIT_TIME"], "y", "{run}");
-}
-
-fn i386_entry_missing() {
-    let pass = ("pass", "", "");
-    let run = seeded("i386-entry-missing", &[], [pass, ("fail", "not-wired", "syscall_32.tbl"), pass]);
-    assert!(run.stderr.contains("not wired"), "{run}");
 }
 
 fn unpatched() {
@@ -535,173 +363,4 @@ fn in_the_kernel_already() {
     for word in ["number 437, no option; selftest openat2; legs patched", "fs/open.c", "3 cells"] {
         assert!(run.stdout.contains(word), "{word}: {run}");
     }
-}
-
-fn patch_does_not_apply() {
-    let scratch = tempfile::tempdir().unwrap();
-    let patch = scratch.path().join("0001-late.patch");
-    let text = "diff --git a/kernel/sys_ni.c b/kernel/sys_ni.c\n--- a/kernel/sys_ni.c\n+++ b/kernel/sys_ni.c\n\
-                @@ -40,3 +40,3 @@ top\n this line is\n-not there\n+at all\n in the file\n";
-    std::fs::write(&patch, text).unwrap();
-    let run = xtask(&["test-syscall", "xyzzy", "--extra-patch", patch.to_str().unwrap(), "--format", "json"]);
-    assert_eq!(run.code, Some(3), "{run}");
-    let cells = run.cells();
-    assert_eq!(cells.len(), 6, "{run}");
-    for cell in cells {
-        assert_eq!(
-            (&cell["verdict"], &cell["cause"]["kind"]),
-            (&"error".into(), &"patch-failed".into()),
-            "{cell:#}"
-        );
-        for word in ["patch 4/4", "0001-late.patch", "kernel/sys_ni.c", "line 40", "hunk 1 of 1"] {
-            assert!(cell["cause"]["text"].as_str().unwrap().contains(word), "{word}: {cell:#}");
-        }
-    }
-    assert!(!run.stderr.contains("compile"), "{run}");
-}
-
-fn build_error() {
-    let scratch = tempfile::tempdir().unwrap();
-    let patch = scratch.path().join("0001-typo.patch");
-    let text = "diff --git a/kernel/xyzzy_typo.h b/kernel/xyzzy_typo.h\nnew file mode 100644\n--- /dev/null\n\
-                +++ b/kernel/xyzzy_typo.h\n@@ -0,0 +1 @@\n+int x\n\
-                diff --git a/kernel/Makefile b/kernel/Makefile\n--- a/kernel/Makefile\n+++ b/kernel/Makefile\n\
-                @@ -1,2 +1,3 @@\n # SPDX-License-Identifier: GPL-2.0\n+CFLAGS_xyzzy.o += -include $(srctree)/kernel/xyzzy_typo.h\n #\n";
-    std::fs::write(&patch, text).unwrap();
-    let run = xtask(&["test-syscall", "xyzzy", "--extra-patch", patch.to_str().unwrap(), "--format", "json"]);
-    let cells = run.cells();
-    for cell in &cells[..3] {
-        assert_eq!(
-            (&cell["verdict"], &cell["cause"]["kind"]),
-            (&"error".into(), &"build-failed".into()),
-            "{cell:#}"
-        );
-        let text = cell["cause"]["text"].as_str().unwrap();
-        assert!(text.contains("error:") && text.contains("xyzzy"), "{cell:#}");
-    }
-    // With the option off the file is not compiled at all.
-    for cell in &cells[3..] {
-        assert_eq!(cell["verdict"], "pass", "{cell:#}");
-    }
-    assert_eq!(run.code, Some(3), "{run}");
-}
-
-fn config_dropped() {
-    let (_scratch, project) = project_copy();
-    let base = project.join("configs/base.config");
-    let text = std::fs::read_to_string(&base).unwrap();
-    let line = text.lines().count() + 1;
-    std::fs::write(&base, format!("{text}CONFIG_BTRFS_FS_POSIX_ACL=y\n")).unwrap();
-    let args = [
-        "test-syscall",
-        "xyzzy",
-        "--project",
-        project.to_str().unwrap(),
-        "--leg",
-        "patched",
-        "--format",
-        "json",
-    ];
-    let run = xtask(&args);
-    assert_eq!(run.code, Some(3), "{run}");
-    let cell = &run.cells()[0];
-    assert_eq!(cell["cause"]["kind"], "config-dropped", "{cell:#}");
-    for word in [&format!("configs/base.config:{line}"), "CONFIG_BTRFS_FS_POSIX_ACL", "BTRFS_FS"] {
-        assert!(cell["cause"]["text"].as_str().unwrap().contains(word), "{word}: {cell:#}");
-    }
-}
-
-fn number_taken() {
-    let (_scratch, project) = project_copy();
-    let spec = project.join("kernels/linux-6.12/xyzzy/spec.yaml");
-    let text = std::fs::read_to_string(&spec).unwrap().replace("number: 463", "number: 462");
-    std::fs::write(&spec, text).unwrap();
-    let run = xtask(&["test-syscall", "xyzzy", "--project", project.to_str().unwrap()]);
-    assert_eq!(run.code, Some(2), "{run}");
-    for word in ["462", "taken in the unpatched tree", "mseal", "463"] {
-        assert!(run.stderr.contains(word), "{word}: {run}");
-    }
-}
-
-fn loops_args(out: &str) -> Vec<String> {
-    let patch = format!("{}/kernels/{KERNEL}/mutants/loops-forever.patch", support::checkout());
-    ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch, "-v", "--out", out]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-fn interrupt_in_boot() {
-    for (presses, signal, code) in [(1, "INT", 130), (1, "TERM", 143), (2, "INT", 130)] {
-        let scratch = tempfile::tempdir().unwrap();
-        let out = scratch.path().join("run");
-        let mut started = support::start(&loops_args(out.to_str().unwrap()));
-        started.wait_for("boot ");
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        let guests = support::descendants(started.pid());
-        assert!(guests.iter().any(|(_, name)| name.contains("qemu")), "{guests:?}");
-        for _ in 0..presses {
-            started.signal(signal);
-        }
-        let run = started.finish();
-        assert_eq!(run.code, Some(code), "{run}");
-        assert!(!guests.iter().any(|(pid, _)| alive(*pid)), "{guests:?}");
-        let record: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
-        assert_eq!(record["state"], "interrupted", "{record:#}");
-        assert!(
-            record["cells"].as_array().unwrap().iter().all(|cell| cell["verdict"] != "pass"),
-            "{record:#}"
-        );
-        repro::replays_alike(out.to_str().unwrap());
-    }
-}
-
-/// A change that makes make look at a good part of the kernel again.
-fn touch_patch(folder: &std::path::Path) -> String {
-    let patch = folder.join("0001-touch.patch");
-    let text = "diff --git a/kernel/Makefile b/kernel/Makefile\n--- a/kernel/Makefile\n+++ b/kernel/Makefile\n\
-                @@ -1,2 +1,3 @@\n # SPDX-License-Identifier: GPL-2.0\n+ccflags-y += -DABIMATRIX_TOUCHED\n #\n";
-    std::fs::write(&patch, text).unwrap();
-    patch.to_str().unwrap().to_owned()
-}
-
-fn interrupt_in_compile() {
-    let scratch = tempfile::tempdir().unwrap();
-    let patch = touch_patch(scratch.path());
-    let args = ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch].map(str::to_owned);
-    let mut started = support::start(&args);
-    started.wait_for("compile ");
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let children = support::descendants(started.pid());
-    assert!(children.iter().any(|(_, name)| name.contains("make")), "{children:?}");
-    started.signal("INT");
-    let run = started.finish();
-    assert_eq!(run.code, Some(130), "{run}");
-    assert!(!children.iter().any(|(pid, _)| alive(*pid)), "{children:?}");
-    // What was half-made is not taken for the kernel of the series.
-    let again = xtask(&["test-syscall", "xyzzy"]);
-    assert_eq!(again.code, Some(0), "{again}");
-}
-
-fn killed() {
-    let scratch = tempfile::tempdir().unwrap();
-    let patch = touch_patch(scratch.path());
-    let compiling =
-        ["test-syscall", "xyzzy", "--leg", "patched", "--extra-patch", &patch].map(str::to_owned).to_vec();
-    let booting = loops_args(scratch.path().join("run").to_str().unwrap());
-    for (args, when) in [(compiling, "compile "), (booting, "boot ")] {
-        let mut started = support::start(&args);
-        started.wait_for(when);
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        let children = support::descendants(started.pid());
-        assert!(children.len() > 1, "{children:?}");
-        started.signal("KILL");
-        started.finish();
-        support::eventually("every process of the run is gone", || {
-            !children.iter().any(|(pid, _)| alive(*pid))
-        });
-    }
-    support::eventually("no scratch is left", || support::scratch_of_dead_runs().is_empty());
-    let again = xtask(&["test-syscall", "xyzzy"]);
-    assert_eq!(again.code, Some(0), "{again}");
 }
