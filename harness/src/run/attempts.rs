@@ -5,8 +5,10 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::Budget;
 use crate::broken::broken;
@@ -70,16 +72,17 @@ impl Trials {
         Trials { attempts, budget, failed: Cell::new(false) }
     }
 
-    /// Runs a cell by `once` in its folder, as often as it takes; none if it never came to run.
-    /// `cut` is the cell as it is if it was to run once more and the user ended the run before.
+    /// Runs a cell by `once` in its folder, as often as it takes, and says how long that took without the
+    /// waiting for its turns; none if it never came to run. `cut` is the cell as it is if it was to run once more and the user ended the run before.
     pub(super) async fn run<C: Attempted>(
         &self,
         (ctx, machine): (&Ctx, &Semaphore),
         (name, folder): (&str, &Path),
         once: impl AsyncFn(&Path) -> Option<C>,
         cut: impl Fn(Cause) -> C,
-    ) -> Option<C> {
+    ) -> Option<(C, Duration)> {
         let mut cells = Vec::new();
+        let mut took = Duration::ZERO;
         let mut goes_on = true;
         while goes_on {
             let number = cells.len() as u32 + 1;
@@ -97,7 +100,9 @@ impl Trials {
             }
             let many = self.attempts.may_be_many();
             let of_this = if many { folder.join(format!("try.{number}")) } else { folder.to_owned() };
+            let begun = Instant::now();
             let Some(cell) = once(&of_this).await else { break };
+            took += begun.elapsed();
             let last = cell.attempt();
             goes_on = self.attempts.goes_on(number, &last);
             if last.verdict != Verdict::Pass {
@@ -119,7 +124,7 @@ impl Trials {
                 (level, _) => Cause::Interrupted { signal: level.signal().to_owned() },
             }));
         }
-        decide(cells, retried)
+        Some((decide(cells, retried)?, took))
     }
 }
 

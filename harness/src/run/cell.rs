@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -88,12 +88,11 @@ impl Job {
     pub(super) async fn run(self, machine: &Semaphore) {
         let Shared { ctx, trials, out, .. } = &*self.shared;
         let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
-        let started = Instant::now();
         let once = async |folder: &Path| self.attempt(folder).await;
         let cut = |cause| CellRecord::new(&self.id, Judged::without_run(cause));
         // One that never ran is closed at the end of the run.
-        if let Some(cell) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.shared.close(cell, started.elapsed());
+        if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
+            self.shared.close(cell, took);
         }
     }
 

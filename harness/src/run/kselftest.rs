@@ -638,12 +638,11 @@ impl Job {
     async fn run(self, machine: &Semaphore) {
         let Shared { ctx, trials, out, .. } = &*self.shared;
         let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
-        let started = Instant::now();
         let once = async |folder: &Path| Some(self.once(folder).await);
         let cut = |cause| ProgramRecord::new(&self.id, Judged::without_run(cause));
         // One that never ran is closed at the end of the run.
-        if let Some(cell) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.shared.close(cell, started.elapsed());
+        if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
+            self.shared.close(cell, took);
         }
     }
 

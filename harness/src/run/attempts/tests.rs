@@ -26,7 +26,7 @@ fn tried(attempts: Attempts, causes: &[Option<Cause>], stop: u32) -> (Option<Cel
     let machine = Semaphore::new(1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let cell = runtime.block_on(trials.run((&ctx, &machine), ("c", Path::new("c")), once, cut));
-    (cell, folders.into_inner())
+    (cell.map(|(cell, _)| cell), folders.into_inner())
 }
 
 const NEVER: u32 = 0;
@@ -108,8 +108,24 @@ fn until_fail_ends_with_the_first_cell_that_does_not_pass() {
             trials.run((&ctx, &machine), ("bad", Path::new("bad")), once(1, 4), cut),
         )
     });
-    assert_eq!(bad.unwrap().verdict, Verdict::Fail);
-    assert_eq!(good.unwrap().verdict, Verdict::Pass);
+    assert_eq!(bad.unwrap().0.verdict, Verdict::Fail);
+    assert_eq!(good.unwrap().0.verdict, Verdict::Pass);
     // They took turns.
     assert_eq!(counts.map(|count| count.get()), [4, 4]);
+}
+
+/// A cell that waited for an hour behind others did not take an hour.
+#[tokio::test(start_paused = true)]
+async fn a_cell_takes_what_its_guests_take() {
+    let (_switch, stop) = StopSwitch::new();
+    let ctx = Ctx { events: Events::silent(), stop, guard: Guard::none(), env: Vec::new() };
+    let (trials, machine) = (Trials::new(Attempts::Repeat(2), None), Semaphore::new(1));
+    let once = async |_: &Path| {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        Some(cell(None))
+    };
+    let cut = |cause| cell(Some(cause));
+    let run = |name| trials.run((&ctx, &machine), (name, Path::new(name)), once, cut);
+    let (first, second) = tokio::join!(run("first"), run("second"));
+    assert_eq!([first, second].map(|ran| ran.unwrap().1.as_secs()), [20, 20]);
 }
