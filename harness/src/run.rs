@@ -5,11 +5,10 @@
 //! boots as soon as its image is there; while something is compiled, nothing boots, so that no
 //! guest is starved by a compiler. `run.json` is written after every cell.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use fs_err as fs;
 use tokio::sync::Semaphore;
@@ -29,7 +28,7 @@ use crate::build::{Trouble, Workshop};
 use crate::judge::watch::Deadlines;
 use crate::judge::{divergence, known};
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Judged, KernelName, Leg, Plan as GuestPlan, RunEvent, Transport};
+use crate::model::{Abi, Cause, CellId, KernelName, Leg, Plan as GuestPlan, Transport};
 use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
@@ -51,6 +50,7 @@ mod cell;
 pub mod decoded;
 mod judged;
 pub mod kselftest;
+mod ledger;
 mod machines;
 mod order;
 pub mod stored;
@@ -63,6 +63,7 @@ pub use budget::Budget;
 pub use bundle::bundle;
 use cell::{Job, agenda};
 use judged::SYMBOLS;
+use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
 pub use survey::{Looked, survey};
@@ -92,6 +93,10 @@ pub struct Means<'a> {
 }
 
 impl Means<'_> {
+    fn trials(&self) -> Trials {
+        Trials::new(self.attempts, self.budget)
+    }
+
     /// Why the run goes on with nothing, if its time is over.
     fn spent(&self) -> Option<Cause> {
         self.budget.filter(Budget::is_spent).map(|budget| budget.cause())
@@ -117,19 +122,6 @@ struct Prepared<'a> {
     series: Overlay,
 }
 
-/// What all parts of a run share.
-struct Shared {
-    ctx: Ctx,
-    out: PathBuf,
-    started: Instant,
-    record: RefCell<RunRecord>,
-    order: Vec<CellId>,
-    trials: Trials,
-    /// Cells whose guest was sent off: they close themselves.
-    sent: RefCell<BTreeSet<CellId>>,
-    write_error: RefCell<Option<std::io::Error>>,
-}
-
 /// Runs a plan and returns the record, which is also in `run.json`.
 ///
 /// `looked` are the trees that were read for the plan: they are taken as they were then.
@@ -139,35 +131,15 @@ pub async fn run(
     plan: &Plan,
     looked: &mut Looked,
 ) -> Result<RunRecord, RunError> {
-    let shared = Rc::new(Shared {
-        ctx: ctx.clone(),
-        out: means.out.to_owned(),
-        started: Instant::now(),
-        record: RefCell::new(first_record(means, plan)),
-        order: plan.cells.iter().map(|cell| cell.id.clone()).collect(),
-        trials: Trials::new(means.attempts, means.budget),
-        sent: RefCell::new(BTreeSet::new()),
-        write_error: RefCell::new(None),
-    });
-    shared.record.borrow().write(means.out).map_err(RunError::Record)?;
-    fs::create_dir_all(means.out.join("build")).map_err(RunError::Record)?;
+    let ledger = Ledger::open(ctx, means.out, means.trials(), first_record(means, plan))?;
+    ledger.select(plan.cells.iter().map(|cell| cell.id.clone()));
     for cell in &plan.cells {
         if let Some(cause) = &cell.miss {
-            shared.close(CellRecord::new(&cell.id, Judged::without_run(cause.clone())), Duration::ZERO);
+            ledger.close_without_run(&cell.id, cause);
         }
     }
     let machine = Rc::new(Semaphore::new(plan.jobs));
-    let shop = Workshop {
-        ctx,
-        store: means.store,
-        compiler: means.host.compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default(),
-        libraries: means.host.compiler.as_ref().map(|c| c.libraries.clone()).unwrap_or_default(),
-        ccache: means.host.ccache,
-        make_jobs: means.host.cpus,
-        logs: means.out.join("build"),
-        machine: machine.clone(),
-        guests: plan.jobs,
-    };
+    let shop = workshop(ctx, means, plan.jobs, &machine);
     let mut prepared = Vec::new();
     for part in &plan.kernels {
         if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
@@ -176,14 +148,14 @@ pub async fn run(
         let ready = match prepare(&shop, part, plan, looked.remove(&part.kernel.name)).await {
             Ok(ready) => ready,
             Err(error) => {
-                shared.close_all(|_| true, &Cause::NotRun { reason: error.to_string() });
-                shared.finish(State::Complete)?;
+                ledger.close_all(|_| true, &Cause::NotRun { reason: error.to_string() });
+                ledger.finish(State::Complete)?;
                 return Err(error);
             }
         };
         match ready {
             Ok(ready) => prepared.push(ready),
-            Err(trouble) => shared.close_all(|id| id.kernel == part.kernel.name, &trouble.cause()),
+            Err(trouble) => ledger.close_all(|id| id.kernel == part.kernel.name, &trouble.cause()),
         }
     }
     let local = tokio::task::LocalSet::new();
@@ -194,7 +166,7 @@ pub async fn run(
                 means,
                 plan,
                 shop: &shop,
-                shared: &shared,
+                ledger: &ledger,
                 machine,
                 machines: Machines::new(means),
                 ssh: None,
@@ -204,35 +176,27 @@ pub async fn run(
                     break;
                 }
                 if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
-                    shared.close_all(|id| id.kernel == ready.plan.kernel.name, &trouble.cause());
+                    ledger.close_all(|id| id.kernel == ready.plan.kernel.name, &trouble.cause());
                 }
             }
-            while let Some(ended) = cells.join_next().await {
-                if let Err(error) = ended
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    // A bug is loud.
-                    std::panic::resume_unwind(panic);
-                }
-            }
+            ledger.all_back(cells).await;
             conductor.machines.refused
         })
         .await;
     let level = ctx.stop.level();
-    shared.sent.borrow_mut().clear();
-    shared.compare();
-    shared.close_all(|_| true, &why_not_run(level, means));
-    if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(|cell| cell.guest.is_some()))
+    compare_rows(&mut ledger.record.borrow_mut().cells);
+    ledger.close_all(|_| true, &why_not_run(level, means));
+    if let Some(no) = refused.filter(|_| ledger.record.borrow().cells.iter().any(|cell| cell.guest.is_some()))
     {
         // The same kernel came up under TCG: it is KVM that does not work here.
         accel::remember(means.store, means.qemu, &no);
     }
-    shared.tell_not_met(plan);
+    ledger.note(not_met(&ledger.record.borrow().cells, plan));
     if level == StopLevel::Run {
-        let record = shared.record.borrow().clone();
+        let record = ledger.record.borrow().clone();
         decoded::consoles(ctx, (means.store, means.project), &record, means.out).await;
     }
-    shared.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
+    ledger.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 
 /// Why a cell has no verdict when a run has come to its end.
@@ -294,83 +258,30 @@ async fn prepare<'a>(
     Ok(Ok(Prepared { plan: part, pristine, series }))
 }
 
-impl Shared {
-    /// Writes the last state of the record.
-    fn finish(&self, state: State) -> Result<RunRecord, RunError> {
-        let mut record = self.record.borrow_mut();
-        record.state = state;
-        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
-        record.write(&self.out).map_err(RunError::Record)?;
-        match self.write_error.take() {
-            Some(error) => Err(RunError::Record(error)),
-            None => Ok(record.clone()),
-        }
+/// The known issues that no cell has shown although it could have.
+fn not_met(cells: &[CellRecord], plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    for KernelPlan { kernel, known, .. } in &plan.kernels {
+        let ended = |cell: &&CellRecord| cell.kernel == kernel.name && cell.durations.run_ms.is_some();
+        let ran: Vec<_> = cells.iter().filter(ended).map(|cell| (cell.id(), &cell.known[..])).collect();
+        let not_met = known::not_met(known, &plan.syscall, &ran);
+        notes.extend(not_met.iter().map(|issue| format!("{}: not met, fixed perhaps: {issue}", kernel.name)));
     }
+    notes
+}
 
-    /// Writes a cell down and tells of it.
-    fn close(&self, cell: CellRecord, elapsed: Duration) {
-        let (passed, total) = cell.passed();
-        self.ctx.events.send(RunEvent::CellEnded {
-            cell: cell.id().to_string(),
-            verdict: cell.verdict,
-            passed: passed as u64,
-            total: total as u64,
-            text: cell.cause.as_ref().map(|cause| cause.text.clone()).unwrap_or_default(),
-            elapsed,
-        });
-        let place = |id: &CellId| self.order.iter().position(|other| other == id);
-        let mut record = self.record.borrow_mut();
-        record.cells.push(cell);
-        record.cells.sort_by_key(|cell| place(&cell.id()));
-        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
-        if let Err(error) = record.write(&self.out) {
-            self.write_error.borrow_mut().get_or_insert(error);
-        }
-    }
-
-    fn compare(&self) {
-        compare_rows(&mut self.record.borrow_mut().cells);
-    }
-
-    /// Notes the known issues that no cell has shown although it could have.
-    fn tell_not_met(&self, plan: &Plan) {
-        let mut record = self.record.borrow_mut();
-        let mut notes = Vec::new();
-        for KernelPlan { kernel, known, .. } in &plan.kernels {
-            let ended = |cell: &&CellRecord| cell.kernel == kernel.name && cell.durations.run_ms.is_some();
-            let ran: Vec<_> =
-                record.cells.iter().filter(ended).map(|cell| (cell.id(), &cell.known[..])).collect();
-            let not_met = known::not_met(known, &plan.syscall, &ran);
-            notes.extend(
-                not_met.iter().map(|issue| format!("{}: not met, fixed perhaps: {issue}", kernel.name)),
-            );
-        }
-        record.notes.extend(notes);
-    }
-
-    /// Writes notes down that are not there yet.
-    fn note(&self, notes: impl Iterator<Item = String>) {
-        let mut record = self.record.borrow_mut();
-        for note in notes {
-            if !record.notes.contains(&note) {
-                record.notes.push(note);
-            }
-        }
-    }
-
-    /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
-    fn close_all(&self, which: impl Fn(&CellId) -> bool, cause: &Cause) {
-        for id in self.order.iter().filter(|id| which(id)) {
-            if self.is_open(id) {
-                self.close(CellRecord::new(id, Judged::without_run(cause.clone())), Duration::ZERO);
-            }
-        }
-    }
-
-    /// Selected, without a verdict, and not on its way to one.
-    fn is_open(&self, id: &CellId) -> bool {
-        let judged = self.record.borrow().cells.iter().any(|cell| cell.id() == *id);
-        self.order.contains(id) && !judged && !self.sent.borrow().contains(id)
+fn workshop<'a>(ctx: &'a Ctx, means: &Means<'a>, guests: usize, machine: &Rc<Semaphore>) -> Workshop<'a> {
+    let compiler = means.host.compiler.as_ref();
+    Workshop {
+        ctx,
+        store: means.store,
+        compiler: compiler.map(|c| c.version.clone()).unwrap_or_default(),
+        libraries: compiler.map(|c| c.libraries.clone()).unwrap_or_default(),
+        ccache: means.host.ccache,
+        make_jobs: means.host.cpus,
+        logs: means.out.join("build"),
+        machine: machine.clone(),
+        guests,
     }
 }
 
@@ -452,7 +363,7 @@ struct Conductor<'a> {
     means: &'a Means<'a>,
     plan: &'a Plan,
     shop: &'a Workshop<'a>,
-    shared: &'a Rc<Shared>,
+    ledger: &'a Rc<Ledger<RunRecord>>,
     machine: Rc<Semaphore>,
     machines: Machines<'a>,
     /// What guests need over ssh, once one does.
@@ -463,7 +374,7 @@ impl Conductor<'_> {
     /// Builds what the cells of one kernel need, and sends each off as soon as it can boot.
     async fn kernel(&mut self, ready: &Prepared<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
         let KernelPlan { kernel, spec, legs, known, .. } = ready.plan;
-        self.shared.record.borrow_mut().kernels.push(kernel_record(ready, self.plan.profile.as_ref()));
+        self.ledger.record.borrow_mut().kernels.push(kernel_record(ready, self.plan.profile.as_ref()));
         keep_patches(ready.plan, self.means.out)?;
         let mut bench = Bench::new(self.shop, kernel, ready.pristine.clone());
         let (mut size, mut deadlines) = (Size::default(), Deadlines::default());
@@ -480,7 +391,7 @@ impl Conductor<'_> {
                 Ok(built) => built,
                 Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
                 Err(Trouble::Cause(cause)) => {
-                    self.shared.close_all(|id| id.kernel == kernel.name && id.leg == leg, &cause);
+                    self.ledger.close_all(|id| id.kernel == kernel.name && id.leg == leg, &cause);
                     continue;
                 }
             };
@@ -497,22 +408,22 @@ impl Conductor<'_> {
             self.machines.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
             let config = format!("images/{}.{leg}.config", kernel.name);
             fs::write(self.means.out.join(&config), &built.config.text)?;
-            self.shared.note(
+            self.ledger.note(
                 built.config.left_out.iter().map(|line| {
                     format!("{}: left out, since this tree does not know it: {line}", kernel.name)
                 }),
             );
-            if let Some(record) = self.shared.record.borrow_mut().kernels.last_mut() {
+            if let Some(record) = self.ledger.record.borrow_mut().kernels.last_mut() {
                 let (key, image) = (built.key.to_string(), below(self.means.out, &vmlinux));
                 record.legs.push(LegRecord { leg, key, image, config });
             }
             for (&abi, image) in images.iter().flatten() {
                 let id = CellId { kernel: kernel.name.clone(), leg, abi };
-                if !self.shared.is_open(&id) {
+                if !self.ledger.is_open(&id) {
                     continue;
                 }
                 if let Some(cause) = lost(&built.config, kernel, abi) {
-                    self.shared.close(CellRecord::new(&id, Judged::without_run(cause)), Duration::ZERO);
+                    self.ledger.close_without_run(&id, &cause);
                     continue;
                 }
                 let initramfs =
@@ -532,9 +443,9 @@ impl Conductor<'_> {
                 let number = spec.number(abi).expect("a cell without a number is a miss of the plan");
                 let agenda = |leg| agenda(spec, leg, (abi, number), image, self.plan.deadline);
                 let trial = agenda(Leg::ConfigOff).0;
-                let boards = self.machines.boards(&self.shared.ctx, &guest, trial).await;
+                let boards = self.machines.boards(&self.ledger.ctx, &guest, trial).await;
                 boards.equip(&mut guest);
-                boards.tell(&mut self.shared.record.borrow_mut().host);
+                boards.tell(&mut self.ledger.record.borrow_mut().host);
                 let (runs, mut expectation) = agenda(leg);
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
@@ -542,9 +453,9 @@ impl Conductor<'_> {
                 let (plan, expects) = (GuestPlan { runs }, Expects::Syscall(expectation));
                 let order = WorkOrder { guest, plan, deadlines, images, expects };
                 let orders = self.orders(order, image, abi, &kernel.name).await?;
-                let job = Job { shared: self.shared.clone(), id, orders };
+                let job = Job { ledger: self.ledger.clone(), id, orders };
                 let machine = self.machine.clone();
-                self.shared.sent.borrow_mut().insert(job.id.clone());
+                self.ledger.sent(&job.id);
                 cells.spawn_local(async move { job.run(&machine).await });
             }
         }
@@ -584,7 +495,7 @@ impl Conductor<'_> {
     }
 
     fn open(&self, ready: &Prepared<'_>, leg: Leg, abi: Abi) -> bool {
-        self.shared.is_open(&CellId { kernel: ready.plan.kernel.name.clone(), leg, abi })
+        self.ledger.is_open(&CellId { kernel: ready.plan.kernel.name.clone(), leg, abi })
     }
 
     async fn leg(
@@ -652,7 +563,7 @@ impl Conductor<'_> {
                 Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
                 Err(Trouble::Cause(cause)) => {
                     let name = &ready.plan.kernel.name;
-                    self.shared.close_all(|id| id.kernel == *name && id.abi == abi, &cause);
+                    self.ledger.close_all(|id| id.kernel == *name && id.abi == abi, &cause);
                 }
             }
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::ledger::Ledger;
 use super::order::{Expects, WorkOrder};
-use super::{Shared, below, file_name, judged};
+use super::{below, file_name, judged};
 use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
 use crate::judge::verdict::{Expectation, ExpectedRun, Role};
 use crate::judge::watch::Evidence;
@@ -16,7 +17,7 @@ use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, PlannedRun, Transport}
 use crate::plan::files::Spec;
 use crate::plan::numbers;
 use crate::process::{Ctx, StopLevel};
-use crate::report::record::CellRecord;
+use crate::report::record::{CellRecord, RunRecord};
 
 /// What a guest is asked to do, and what the judge is to expect of it.
 pub(super) fn agenda(
@@ -76,7 +77,7 @@ pub(super) fn agenda(
 /// One cell on its way.
 pub(super) struct Job {
     /// What all parts of the run share.
-    pub(super) shared: Rc<Shared>,
+    pub(super) ledger: Rc<Ledger<RunRecord>>,
     /// Which one.
     pub(super) id: CellId,
     /// What is done over each transport, one after the other.
@@ -86,13 +87,13 @@ pub(super) struct Job {
 impl Job {
     /// Waits for its turn, runs as often as it takes, is judged and closes itself.
     pub(super) async fn run(self, machine: &Semaphore) {
-        let Shared { ctx, trials, out, .. } = &*self.shared;
+        let Ledger { ctx, trials, out, .. } = &*self.ledger;
         let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
         let once = async |folder: &Path| self.attempt(folder).await;
         let cut = |cause| CellRecord::new(&self.id, Judged::without_run(cause));
         // One that never ran is closed at the end of the run.
         if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.shared.close(cell, took);
+            self.ledger.close(cell, took);
         }
     }
 
@@ -100,7 +101,7 @@ impl Job {
     async fn attempt(&self, folder: &Path) -> Option<CellRecord> {
         let mut cells = Vec::new();
         for (transport, order) in &self.orders {
-            if self.shared.ctx.stop.level() != StopLevel::Run {
+            if self.ledger.ctx.stop.level() != StopLevel::Run {
                 return None;
             }
             let folder = match self.orders.len() {
@@ -116,14 +117,14 @@ impl Job {
             cells.push(cell);
         }
         let mut cell = cells.into_iter().reduce(CellRecord::merge)?;
-        cell.logs = below(&self.shared.out, folder);
+        cell.logs = below(&self.ledger.out, folder);
         Some(cell)
     }
 
     /// Runs one guest and judges it.
     async fn once(&self, order: &WorkOrder, folder: &Path) -> CellRecord {
-        match seen(&self.shared.ctx, order, folder).await {
-            Ok((expected, seen)) => judged::cell(&self.id, expected, &seen, folder, &self.shared.out),
+        match seen(&self.ledger.ctx, order, folder).await {
+            Ok((expected, seen)) => judged::cell(&self.id, expected, &seen, folder, &self.ledger.out),
             Err(detail) => CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
         }
     }

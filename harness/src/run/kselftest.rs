@@ -4,21 +4,20 @@
 //! All programs are built before the first guest starts: a directory takes seconds, and a kernel with
 //! them all in its configuration is built once. A directory that does not build loses its own cells.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::attempts::Trials;
 use super::judged::{self, SYMBOLS};
+use super::ledger::Ledger;
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
-use super::{Means, RunError, below, lost, recipe_record, tree_record, why_not_run};
+use super::{Means, RunError, below, lost, recipe_record, tree_record, why_not_run, workshop};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
@@ -33,7 +32,7 @@ use crate::build::{Trouble, Workshop, selftest};
 use crate::judge::kselftest::Expected;
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
-use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath, RunEvent};
+use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath};
 use crate::plan::files::{Kernel, Source, read_fragment};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
@@ -80,19 +79,6 @@ struct Ready<'a> {
     dirs: Vec<Listed>,
 }
 
-/// What all parts of a run share.
-struct Shared {
-    ctx: Ctx,
-    out: PathBuf,
-    started: Instant,
-    record: RefCell<KselftestRecord>,
-    order: RefCell<Vec<ProgramId>>,
-    trials: Trials,
-    /// Cells whose guest was sent off: they close themselves.
-    sent: RefCell<BTreeSet<ProgramId>>,
-    write_error: RefCell<Option<std::io::Error>>,
-}
-
 /// The programs of each directory of each kernel, without building anything but a source tree.
 pub async fn list(
     ctx: &Ctx,
@@ -117,18 +103,7 @@ pub async fn list(
 
 /// Runs a plan and returns the record, which is also in `run.json`.
 pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<KselftestRecord, RunError> {
-    let shared = Rc::new(Shared {
-        ctx: ctx.clone(),
-        out: means.out.to_owned(),
-        started: Instant::now(),
-        record: RefCell::new(first_record(means, plan)),
-        order: RefCell::default(),
-        trials: Trials::new(means.attempts, means.budget),
-        sent: RefCell::default(),
-        write_error: RefCell::default(),
-    });
-    shared.record.borrow().write(means.out).map_err(RunError::Record)?;
-    fs::create_dir_all(means.out.join("build")).map_err(RunError::Record)?;
+    let ledger = Ledger::open(ctx, means.out, means.trials(), first_record(means, plan))?;
     let machine = Rc::new(Semaphore::new(plan.jobs));
     let shop = workshop(ctx, means, plan.jobs, &machine);
     let mut prepared = Vec::new();
@@ -136,13 +111,13 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
         if ctx.stop.level() != StopLevel::Run {
             break;
         }
-        match prepare(&shop, kernel, plan, &shared).await {
+        match prepare(&shop, kernel, plan, &ledger).await {
             Ok(ready) => prepared.push(ready),
             Err(trouble) => {
                 // Without its source nobody knows what its cells are.
                 let note = format!("{}: nothing of it was run: {}", kernel.name, trouble.cause());
                 ctx.events.note(note.clone());
-                shared.record.borrow_mut().notes.push(note);
+                ledger.note([note]);
             }
         }
     }
@@ -154,7 +129,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
                 plan,
                 shop: &shop,
                 means,
-                shared: &shared,
+                ledger: &ledger,
                 machine,
                 machines: Machines::new(means),
             };
@@ -163,44 +138,23 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
                     break;
                 }
                 if let Err(trouble) = conductor.kernel(ready, &mut cells).await {
-                    shared.close_all(|id| id.kernel == ready.kernel.name, &trouble.cause());
+                    ledger.close_all(|id| id.kernel == ready.kernel.name, &trouble.cause());
                 }
             }
-            while let Some(ended) = cells.join_next().await {
-                if let Err(error) = ended
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    // A bug is loud.
-                    std::panic::resume_unwind(panic);
-                }
-            }
+            ledger.all_back(cells).await;
             conductor.machines.refused
         })
         .await;
     let level = ctx.stop.level();
-    shared.sent.borrow_mut().clear();
-    shared.close_all(|_| true, &why_not_run(level, means));
+    ledger.close_all(|_| true, &why_not_run(level, means));
     let ran = |cell: &ProgramRecord| cell.guest.is_some();
-    if let Some(no) = refused.filter(|_| shared.record.borrow().cells.iter().any(ran)) {
+    if let Some(no) = refused.filter(|_| ledger.record.borrow().cells.iter().any(ran)) {
         // The same kernel came up under TCG: it is KVM that does not work here.
         accel::remember(means.store, means.qemu, &no);
     }
-    shared.finish(plan, if level == StopLevel::Run { State::Complete } else { State::Interrupted })
-}
-
-fn workshop<'a>(ctx: &'a Ctx, means: &Means<'a>, guests: usize, machine: &Rc<Semaphore>) -> Workshop<'a> {
-    let compiler = means.host.compiler.as_ref();
-    Workshop {
-        ctx,
-        store: means.store,
-        compiler: compiler.map(|c| c.version.clone()).unwrap_or_default(),
-        libraries: compiler.map(|c| c.libraries.clone()).unwrap_or_default(),
-        ccache: means.host.ccache,
-        make_jobs: means.host.cpus,
-        logs: means.out.join("build"),
-        machine: machine.clone(),
-        guests,
-    }
+    let found = disagreements(&ledger.record.borrow(), &plan.explanations);
+    ledger.record.borrow_mut().disagreements = found;
+    ledger.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 
 fn first_record(means: &Means<'_>, plan: &KselftestPlan) -> KselftestRecord {
@@ -228,14 +182,14 @@ async fn prepare<'a>(
     shop: &Workshop<'_>,
     kernel: &'a Kernel,
     plan: &KselftestPlan,
-    shared: &Shared,
+    ledger: &Ledger<KselftestRecord>,
 ) -> Result<Ready<'a>, Trouble> {
     let pristine = source::pristine(shop, kernel).await?;
     let mut dirs = Vec::new();
     let mut parts = Vec::new();
     for dir in &plan.dirs {
         if !directories::exists(&pristine, dir) && plan.of_sets.contains(dir) {
-            shared.record.borrow_mut().notes.push(absent(kernel, dir));
+            ledger.note([absent(kernel, dir)]);
             continue;
         }
         let own = timeout(directories::file(&pristine, dir, "settings").as_deref());
@@ -264,11 +218,8 @@ async fn prepare<'a>(
         dirs: parts,
     };
     let ready = Ready { kernel, pristine, dirs };
-    let ids = ready.ids(&plan.abis);
-    shared.order.borrow_mut().extend(ids);
-    let mut record = shared.record.borrow_mut();
-    record.selected = shared.order.borrow().len();
-    record.kernels.push(part);
+    ledger.select(ready.ids(&plan.abis));
+    ledger.record.borrow_mut().kernels.push(part);
     Ok(ready)
 }
 
@@ -320,67 +271,6 @@ impl Ready<'_> {
     }
 }
 
-impl Shared {
-    /// Writes the last state of the record.
-    fn finish(&self, plan: &KselftestPlan, state: State) -> Result<KselftestRecord, RunError> {
-        let mut record = self.record.borrow_mut();
-        record.disagreements = disagreements(&record, &plan.explanations);
-        record.state = state;
-        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
-        record.write(&self.out).map_err(RunError::Record)?;
-        match self.write_error.take() {
-            Some(error) => Err(RunError::Record(error)),
-            None => Ok(record.clone()),
-        }
-    }
-
-    /// Writes a cell down and tells of it.
-    fn close(&self, cell: ProgramRecord, elapsed: Duration) {
-        let (passed, total) = cell.passed();
-        self.ctx.events.send(RunEvent::CellEnded {
-            cell: cell.id().to_string(),
-            verdict: cell.verdict,
-            passed: passed as u64,
-            total: total as u64,
-            text: cell.cause.as_ref().map(|cause| cause.text.clone()).unwrap_or_default(),
-            elapsed,
-        });
-        let mut record = self.record.borrow_mut();
-        let order = self.order.borrow();
-        let places: BTreeMap<&ProgramId, usize> = order.iter().zip(0..).collect();
-        let place = |cell: &ProgramRecord| places.get(&cell.id()).copied();
-        let at = record.cells.partition_point(|other| place(other) < place(&cell));
-        record.cells.insert(at, cell);
-        record.elapsed_ms = self.started.elapsed().as_millis() as u64;
-        if let Err(error) = record.write(&self.out) {
-            self.write_error.borrow_mut().get_or_insert(error);
-        }
-    }
-
-    fn close_without_run(&self, id: &ProgramId, cause: &Cause) {
-        self.close(ProgramRecord::new(id, Judged::without_run(cause.clone())), Duration::ZERO);
-    }
-
-    /// Gives the cells that have no verdict yet, and that `which` picks, this cause.
-    fn close_all(&self, which: impl Fn(&ProgramId) -> bool, cause: &Cause) {
-        let judged: BTreeSet<ProgramId> = self.record.borrow().cells.iter().map(ProgramRecord::id).collect();
-        let order = self.order.borrow().clone();
-        let open = |id: &&ProgramId| !judged.contains(id) && !self.sent.borrow().contains(id);
-        for id in order.iter().filter(|id| which(id)).filter(open) {
-            self.close_without_run(id, cause);
-        }
-    }
-
-    /// Adds to what a reader should know of a directory.
-    fn note_dir(&self, kernel: &Kernel, dir: &RelPath, note: String) {
-        let mut record = self.record.borrow_mut();
-        let part = record.kernels.iter_mut().find(|part| part.kernel == kernel.name);
-        if let Some(part) = part.and_then(|part| part.dirs.iter_mut().find(|part| part.dir == *dir)) {
-            part.notes.push(note);
-        }
-    }
-}
-
 /// What the guests of one directory and ABI are booted with.
 struct Bootable<'a> {
     kernel: PathBuf,
@@ -394,17 +284,26 @@ struct Conductor<'a> {
     plan: &'a KselftestPlan,
     shop: &'a Workshop<'a>,
     means: &'a Means<'a>,
-    shared: &'a Rc<Shared>,
+    ledger: &'a Rc<Ledger<KselftestRecord>>,
     machine: Rc<Semaphore>,
     machines: Machines<'a>,
 }
 
 impl Conductor<'_> {
+    /// Adds to what a reader should know of a directory.
+    fn note_dir(&self, kernel: &Kernel, dir: &RelPath, note: String) {
+        let mut record = self.ledger.record.borrow_mut();
+        let part = record.kernels.iter_mut().find(|part| part.kernel == kernel.name);
+        if let Some(part) = part.and_then(|part| part.dirs.iter_mut().find(|part| part.dir == *dir)) {
+            part.notes.push(note);
+        }
+    }
+
     /// Builds the kernel and the programs, and sends off every cell that can boot.
     async fn kernel(&mut self, ready: &Ready<'_>, cells: &mut JoinSet<()>) -> Result<(), Trouble> {
         for Listed { dir, failed, .. } in &ready.dirs {
             if let Some(cause) = failed {
-                self.shared.close_all(|id| id.kernel == ready.kernel.name && id.dir == *dir, cause);
+                self.ledger.close_all(|id| id.kernel == ready.kernel.name && id.dir == *dir, cause);
             }
         }
         if ready.dirs.iter().all(|dir| dir.failed.is_some() || dir.programs.is_empty()) {
@@ -423,7 +322,7 @@ impl Conductor<'_> {
         for &abi in &self.plan.abis {
             let lost = || lost(&built.config, ready.kernel, abi);
             if let Some(cause) = self.plan.misses.get(&abi).cloned().or_else(lost) {
-                self.shared.close_all(|id| id.kernel == ready.kernel.name && id.abi == abi, &cause);
+                self.ledger.close_all(|id| id.kernel == ready.kernel.name && id.abi == abi, &cause);
                 continue;
             }
             let libraries = directories::libraries_of_host(self.shop, abi).await?;
@@ -451,7 +350,7 @@ impl Conductor<'_> {
                         let of_dir = |id: &ProgramId| {
                             id.kernel == ready.kernel.name && id.dir == listed.dir && id.abi == abi
                         };
-                        self.shared.close_all(of_dir, &cause);
+                        self.ledger.close_all(of_dir, &cause);
                     }
                 }
             }
@@ -482,12 +381,12 @@ impl Conductor<'_> {
                     wishes.push(fragment);
                 }
                 Err(error) => {
-                    self.shared.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
+                    self.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
                 }
             }
         }
         for conflict in contradictions(&fragments, &wishes) {
-            self.shared.record.borrow_mut().notes.push(format!("{}: {conflict}", ready.kernel.name));
+            self.ledger.note([format!("{}: {conflict}", ready.kernel.name)]);
         }
         fragments.retain(|fragment| !fragment.entries.is_empty());
         let configured: Configured =
@@ -500,7 +399,7 @@ impl Conductor<'_> {
         fs::write(self.means.out.join(&config), &built.config.text)?;
         let wrong = |error: crate::build::kconfig::ParseError| Cause::Harness { detail: error.to_string() };
         let options = FinalConfig::parse(&built.config.text).map_err(wrong)?;
-        let mut record = self.shared.record.borrow_mut();
+        let mut record = self.ledger.record.borrow_mut();
         let Some(part) = record.kernels.iter_mut().find(|part| part.kernel == ready.kernel.name) else {
             return Ok(());
         };
@@ -530,20 +429,20 @@ impl Conductor<'_> {
         let built = &made.built;
         for (helper, first_error) in &built.helpers {
             let note = format!("{helper} was not built for {}: {first_error}", abi.flag());
-            self.shared.note_dir(ready.kernel, &listed.dir, note);
+            self.note_dir(ready.kernel, &listed.dir, note);
         }
         if built.without_sanitizers {
             let note = format!("built without the sanitizers that its Makefile asks for, {}", abi.flag());
-            self.shared.note_dir(ready.kernel, &listed.dir, note);
+            self.note_dir(ready.kernel, &listed.dir, note);
         }
         for name in &listed.programs {
             let Some(id) = ready.id(&listed.dir, name, abi) else { continue };
             let Some(program) = built.programs.iter().find(|program| program.name == *name) else {
-                self.shared.close_without_run(&id, &Cause::NotListed { abi, program: name.clone() });
+                self.ledger.close_without_run(&id, &Cause::NotListed { abi, program: name.clone() });
                 continue;
             };
             if let Some(cause) = cannot_run(program, abi, &built.log, made.commands) {
-                self.shared.close_without_run(&id, &cause);
+                self.ledger.close_without_run(&id, &cause);
                 continue;
             }
             let mut guest = Guest {
@@ -559,9 +458,9 @@ impl Conductor<'_> {
                 ssh: None,
             };
             let runs = vec![planned(program, listed)];
-            let boards = self.machines.boards(&self.shared.ctx, &guest, runs.clone()).await;
+            let boards = self.machines.boards(&self.ledger.ctx, &guest, runs.clone()).await;
             boards.equip(&mut guest);
-            boards.tell(&mut self.shared.record.borrow_mut().host);
+            boards.tell(&mut self.ledger.record.borrow_mut().host);
             let expected = Expected {
                 abi,
                 program: name.clone(),
@@ -572,7 +471,7 @@ impl Conductor<'_> {
             let images = match self.machines.images(&guest) {
                 Ok(images) => images,
                 Err(error) => {
-                    self.shared.close_without_run(&id, &Cause::Harness { detail: error.to_string() });
+                    self.ledger.close_without_run(&id, &Cause::Harness { detail: error.to_string() });
                     continue;
                 }
             };
@@ -583,9 +482,9 @@ impl Conductor<'_> {
                 images,
                 expects: Expects::Kselftest(expected),
             };
-            let job = Job { shared: self.shared.clone(), id, order };
+            let job = Job { ledger: self.ledger.clone(), id, order };
             let machine = self.machine.clone();
-            self.shared.sent.borrow_mut().insert(job.id.clone());
+            self.ledger.sent(&job.id);
             cells.spawn_local(async move { job.run(&machine).await });
         }
     }
@@ -629,20 +528,20 @@ fn planned(program: &Program, listed: &Listed) -> PlannedRun {
 
 /// One cell on its way.
 struct Job {
-    shared: Rc<Shared>,
+    ledger: Rc<Ledger<KselftestRecord>>,
     id: ProgramId,
     order: WorkOrder,
 }
 
 impl Job {
     async fn run(self, machine: &Semaphore) {
-        let Shared { ctx, trials, out, .. } = &*self.shared;
+        let Ledger { ctx, trials, out, .. } = &*self.ledger;
         let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
         let once = async |folder: &Path| Some(self.once(folder).await);
         let cut = |cause| ProgramRecord::new(&self.id, Judged::without_run(cause));
         // One that never ran is closed at the end of the run.
         if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.shared.close(cell, took);
+            self.ledger.close(cell, took);
         }
     }
 
@@ -654,7 +553,7 @@ impl Job {
                     let _ = fs::write(folder.join("stdout.log"), &run.stdout);
                     let _ = fs::write(folder.join("stderr.log"), &run.stderr);
                 }
-                judged::program(&self.id, expected, &seen, folder, &self.shared.out)
+                judged::program(&self.id, expected, &seen, folder, &self.ledger.out)
             }
             Err(detail) => ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
         }
@@ -664,7 +563,7 @@ impl Job {
         let Expects::Kselftest(expected) = &self.order.expects else {
             return Err("a syscall's order came among those of kselftests".to_owned());
         };
-        let seen = self.order.run(&self.shared.ctx, folder).await;
+        let seen = self.order.run(&self.ledger.ctx, folder).await;
         Ok((expected, seen.map_err(|error| error.to_string())?))
     }
 }
