@@ -148,9 +148,6 @@ pub struct TestSyscall {
     /// Apply every series that stands on this one, too: one kernel then serves the whole stack
     #[arg(long, conflicts_with_all = ["tree", "patches"])]
     pub stacked: bool,
-    /// After the run: a shell in the first cell that did not pass, if there is a terminal
-    #[arg(long)]
-    pub shell_on_fail: bool,
     /// Apply this patch after the series (repeatable; for trying out a mutation)
     #[arg(long, value_name = "PATCH")]
     pub extra_patch: Vec<PathBuf>,
@@ -184,6 +181,9 @@ pub struct RunArgs {
     /// Write a report when the run ends, or is ended (repeatable); the formats are those of `report`
     #[arg(long, value_name = "FORMAT=FILE", value_parser = crate::report::parse_to)]
     pub report: Vec<ReportTo>,
+    /// After the run: a shell in the first cell that did not pass, if there is a terminal
+    #[arg(long)]
+    pub shell_on_fail: bool,
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -381,7 +381,7 @@ pub struct TestSelftest {
     #[arg(value_name = "DIR", required_unless_present = "from")]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline", "shell_on_fail"])]
     pub from: Vec<PathBuf>,
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]
@@ -728,6 +728,13 @@ pub enum Exit {
     Nothing,
     /// The user ended it, by this signal.
     Interrupted(&'static str),
+}
+
+impl Exit {
+    /// Whether a cell of a run that ended so is one for `--shell-on-fail`.
+    pub fn asks_for_a_look(self) -> bool {
+        matches!(self, Exit::Failed | Exit::Incomplete)
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,4 +1,4 @@
-//! `repro --shell`, `test-syscall --shell-on-fail`: a cell's machine with the user at its console.
+//! `repro --shell`, `--shell-on-fail`: a cell's machine with the user at its console.
 
 use std::path::Path;
 
@@ -33,16 +33,21 @@ pub fn run(run: &StoredRun, cell: &StoredCell, common: &Common) -> Result<Exit> 
     })
 }
 
-/// `--shell-on-fail`: the first cell of the run that did not pass, if somebody is there.
-pub fn on_fail(folder: &Path, common: &Common) -> Result<()> {
+/// `--shell-on-fail`: the first cell of the run that did not pass, if somebody is there. Whatever comes
+/// of it, the run came to what it came to.
+pub fn on_fail(folder: &Path, common: &Common) {
     if !terminal::is_there() {
         say::aside("--shell-on-fail: there is no terminal; later: cargo xtask repro RUN --shell");
-        return Ok(());
+        return;
     }
-    let stored = StoredRun::open(folder)?;
-    let cell = stored.cell(stored.pick(&[])?)?;
-    run(&stored, &cell, common)?;
-    Ok(())
+    let first = || {
+        let stored = StoredRun::open(folder)?;
+        let cell = stored.cell(stored.pick(&[])?)?;
+        run(&stored, &cell, common)
+    };
+    if let Err(error) = first() {
+        say::aside(sanitize_lines(&format!("--shell-on-fail: {error:#}")));
+    }
 }
 
 async fn at_its_console(ctx: &Ctx, errand: &Errand, folder: &Path) -> Result<Evidence> {

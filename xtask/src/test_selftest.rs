@@ -1,6 +1,6 @@
 //! `test-selftest`: the kernel's own selftests by every ABI.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harness::model::Verdict;
@@ -19,7 +19,7 @@ use harness::store::Store;
 
 use crate::cli::{Exit, Flaky, TestSelftest};
 use crate::compare::Against;
-use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup};
+use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup, shell};
 
 /// Runs the programs and prints what came of them.
 pub fn run(args: &TestSelftest) -> Result<Exit> {
@@ -28,7 +28,9 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
     if !args.from.is_empty() {
         return again(args);
     }
-    session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
+    let mut failed = None;
+    let failed_in = &mut failed;
+    let exit = session::run_suspendable(progress::events(&args.run.common), |mut ctx| async move {
         let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
         let project = session::project(args.run.common.project.as_deref())?;
         // Before any work, and before this run is the latest one.
@@ -36,11 +38,20 @@ pub fn run(args: &TestSelftest) -> Result<Exit> {
         let ran = run_once(args, &ctx, &store, &project, None).await?;
         let stopped = session::stopped(&ctx.stop);
         match (ran, stopped) {
-            (Ran::Judged(record), _) => tell(*record, args, against, stopped),
+            (Ran::Judged(record), _) => {
+                let folder = PathBuf::from(&record.folder);
+                let exit = tell(*record, args, against, stopped)?;
+                *failed_in = Some(folder).filter(|_| exit.asks_for_a_look());
+                Ok(exit)
+            }
             (Ran::Listed(_), Some(signal)) => Ok(Exit::Interrupted(signal)),
             (Ran::Listed(exit), None) => Ok(exit),
         }
-    })
+    })?;
+    if let Some(folder) = failed.filter(|_| args.run.shell_on_fail) {
+        shell::on_fail(&folder, &args.run.common);
+    }
+    Ok(exit)
 }
 
 /// What an invocation came to.

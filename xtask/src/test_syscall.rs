@@ -44,9 +44,7 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
                     None => own,
                     Some(against) => against.hold(&folder, (own, errors), args.format.0 == Format::Text)?,
                 };
-                if matches!(exit, Exit::Failed | Exit::Incomplete) {
-                    *failed_in = Some(PathBuf::from(folder));
-                }
+                *failed_in = Some(PathBuf::from(folder)).filter(|_| exit.asks_for_a_look());
                 exit
             }
             (Ran::Planned | Ran::Nothing, Some(signal)) => Exit::Interrupted(signal),
@@ -54,8 +52,8 @@ pub fn run(args: &TestSyscall) -> Result<Exit> {
             (Ran::Nothing, None) => Exit::Nothing,
         })
     })?;
-    if let Some(folder) = failed.filter(|_| args.shell_on_fail) {
-        shell::on_fail(&folder, &args.run.common)?;
+    if let Some(folder) = failed.filter(|_| args.run.shell_on_fail) {
+        shell::on_fail(&folder, &args.run.common);
     }
     Ok(exit)
 }

@@ -23,6 +23,7 @@ fn main() {
         ("a qemu that dies under a shell leaves the terminal as it was", qemu_dies),
         ("sigterm under a shell leaves the terminal as it was", sigterm),
         ("sigkill under a shell leaves the terminal as it was", sigkill),
+        ("a run of either kind that failed ends in a shell, and with its own code", on_fail),
         ("after gdb the terminal is as it was", after_gdb),
         ("without a terminal, or without gdb, one message says so", nobody_there),
         ("a debugger gets the run's own kernel and no other", own_kernel),
@@ -90,9 +91,10 @@ fn on_a_terminal(world: &World, args: &[String], act: impl FnOnce(&mut dyn Write
     script.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut script = script.spawn().expect("this test needs script (Debian: bsdutils)");
     let mut keys = script.stdin.take().unwrap();
-    eventually("a guest runs", || world.played("monitor").len() > before);
+    let over = || root.join("after").exists();
+    eventually("a guest runs, or none ever will", || world.played("monitor").len() > before || over());
     act(&mut keys);
-    eventually("the shell has seen its end", || root.join("after").exists());
+    eventually("the shell has seen its end", over);
     drop(keys);
     script.wait().unwrap();
     let read = |name: &str| String::from_utf8_lossy(&std::fs::read(root.join(name)).unwrap()).into_owned();
@@ -173,6 +175,64 @@ fn sigkill() {
     assert_eq!(seen.code, "137", "{}", seen.screen);
 }
 
+/// The arguments of a run of kselftests: one program of the small kernel, by one ABI.
+fn selftest(world: &World, out: &str) -> Vec<String> {
+    let tree = world.root().join("source/mini");
+    for (path, text) in [
+        ("kselftest/runner.sh", ""),
+        (
+            "mine/Makefile",
+            "all:\n\t$(CC) -g $(KHDR_INCLUDES) -o $(OUTPUT)/t t.c\n\
+             install: all\n\tcp $(OUTPUT)/t $(INSTALL_PATH)\n\
+             emit_tests:\n\t@echo \"$(COLLECTION):t\"\n",
+        ),
+        (
+            "mine/t.c",
+            "#include <stdio.h>\n#include \"variant.h\"\n\
+             int main(void) { return puts(\"selftest variant=\" VARIANT \";\") < 0; }\n",
+        ),
+    ] {
+        let path = tree.join("tools/testing/selftests").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let (tree, out) = (tree.display().to_string(), world.out(out).display().to_string());
+    let args = ["test-selftest", "mine", "--abi", "m64", "--accel", "tcg", "--tree", &tree, "--out", &out];
+    args.map(str::to_owned).to_vec()
+}
+
+/// What the run's guest does, the one with the shell in it does again.
+const PANIC: &str = "console <0>[    0.400000] Kernel panic - not syncing: no\nexit 0";
+
+fn on_fail() {
+    let world = World::new();
+    world.life_with("run-all", PANIC);
+    let of_syscall = [world.args("syscall"), ["--abi", "m64", "--leg", "patched"].map(str::to_owned).to_vec()];
+    for (args, out, cell, word) in [
+        (of_syscall.concat(), "syscall", "mini-1.0 patched m64", "/test/xyzzy_test"),
+        (selftest(&world, "selftest"), "selftest", "mini mine/t m64", "/mine/t"),
+    ] {
+        let args = [args, vec!["--shell-on-fail".to_owned()]].concat();
+        let seen = on_a_terminal(&world, &args, |_| {});
+        assert_eq!(seen.code, "1", "{}", seen.screen);
+        assert!(seen.screen.contains(&format!("{cell}: the kernel said")), "{}", seen.screen);
+        let image = std::fs::read(world.out(out).join("repro.1/shell.initramfs")).unwrap();
+        let banner = format!("{cell}, to be tried by hand: nothing of it is judged.\nIt ran:");
+        let text = String::from_utf8_lossy(&image);
+        assert!(text.contains(&banner) && text.contains(word), "{banner}");
+        for left in ["before", "after", "code"] {
+            std::fs::remove_file(world.root().join(left)).unwrap();
+        }
+    }
+    // Of a run that never had a guest there is none to be let into; its code is its own.
+    let mut args = selftest(&world, "never");
+    std::fs::write(world.root().join("source/mini/tools/testing/selftests/mine/t.c"), "no C\n").unwrap();
+    args.push("--shell-on-fail".to_owned());
+    let seen = on_a_terminal(&world, &args, |_| {});
+    assert_eq!(seen.code, "3", "{}", seen.screen);
+    assert!(seen.screen.contains("--shell-on-fail: mini mine/t m64: no guest of it ever ran"), "{}", seen.screen);
+}
+
 /// A gdb that makes a mess of the terminal, as one does that is killed.
 const MESSY_GDB: &str =
     "#!/bin/sh\ncase \"$*\" in *--version*) echo played; exit ;; esac\nstty raw -echo\nkill -9 $$\n";
@@ -201,6 +261,9 @@ fn nobody_there() {
     // A run whose cells fail, and nobody to look at them.
     world.life_with("run-all", "console <0>[    0.400000] Kernel panic - not syncing: no\nexit 0");
     let mut args = world.args("failed");
+    args.push("--shell-on-fail".to_owned());
+    says(&world.run(&args), 1, &["--shell-on-fail: there is no terminal"]);
+    let mut args = selftest(&world, "failed-too");
     args.push("--shell-on-fail".to_owned());
     says(&world.run(&args), 1, &["--shell-on-fail: there is no terminal"]);
     let file = world.root().join("commands");
