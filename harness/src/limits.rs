@@ -206,5 +206,7 @@ pub const ATTEMPTS_MAX: u32 = 1000;
 pub const BASELINE_BYTES: u64 = 32 * MIB;
 /// The longest night, in minutes: a day. The next one begins then.
 pub const NIGHT_MINUTES: u64 = 24 * 60;
+/// What a night says of itself: a line a job, and of each cell what became worse.
+pub const NIGHT_BYTES: u64 = 32 * MIB;
 /// The most nights that are kept: a night of both kernels and all selftests is 600 MB of logs and images.
 pub const NIGHTS_KEPT: usize = 100;

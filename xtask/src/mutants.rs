@@ -5,10 +5,12 @@
 
 use anyhow::Result;
 use clap::Parser;
+use harness::model::Verdict;
 use harness::plan::files::Project;
 use harness::plan::mutants::{MutantPatch, Mutants};
 use harness::process::Ctx;
 use harness::report::mutants::{Outcome, render};
+use harness::report::night::{Came, PartRecord};
 use harness::report::text::Paint;
 use harness::run::Budget;
 use harness::store::Store;
@@ -48,7 +50,7 @@ async fn try_all(
     let mut outcomes = Vec::new();
     for mutant in chosen {
         let outcome = if budget.is_some_and(|budget| budget.is_spent()) {
-            Outcome::without_run(&mutant.name, "budget")
+            Outcome::left_out(&mutant.name)
         } else {
             let ran = test_syscall::run_once(&as_typed(mutant, args)?, ctx, store, project, budget).await;
             if session::stopped(&ctx.stop).is_some() {
@@ -61,27 +63,44 @@ async fn try_all(
                 Err(error) => Outcome::without_run(&mutant.name, &format!("{error:#}")),
             }
         };
-        let word = if outcome.is_caught() { "caught" } else { "NOT CAUGHT" };
+        let word = match (outcome.left_out, outcome.is_caught()) {
+            (true, _) => "left out",
+            (false, true) => "caught",
+            (false, false) => "NOT CAUGHT",
+        };
         say::aside(format_args!("{word:10} {}", mutant.name));
         outcomes.push(outcome);
     }
     Ok(Some(outcomes))
 }
 
-/// The same as a job of a night: what it came to, in words, and the table.
+/// The same as a job of a night.
 pub async fn run_once(
     args: &Test,
     ctx: &Ctx,
     store: &Store,
     project: &Project,
     budget: Option<Budget>,
-) -> Result<Option<(bool, String, String)>> {
+) -> Result<Option<Vec<Outcome>>> {
     let chosen = choose(project, &args.words)?;
-    let Some(outcomes) = try_all(&chosen, args, ctx, store, project, budget).await? else { return Ok(None) };
-    let caught = outcomes.iter().filter(|outcome| outcome.is_caught()).count();
-    let passed = caught == outcomes.len() && caught > 0;
-    let said = format!("{caught} of {} seeded bugs caught as they are to be", outcomes.len());
-    Ok(Some((passed, said, render(&outcomes, Paint::Plain))))
+    try_all(&chosen, args, ctx, store, project, budget).await
+}
+
+/// What such a job came to.
+pub fn came(outcomes: &[Outcome]) -> Came {
+    let parts: Vec<PartRecord> = outcomes.iter().map(Outcome::part).collect();
+    let count = |verdict| parts.iter().filter(|part| part.verdict == verdict).count();
+    let mut said =
+        format!("{} of {} seeded bugs caught as they are to be", count(Verdict::Pass), parts.len());
+    let unseen: Vec<&str> =
+        parts.iter().filter(|part| part.verdict == Verdict::Fail).map(|part| part.name.as_str()).collect();
+    if !unseen.is_empty() {
+        said += &format!("; not: {}", unseen.join(", "));
+    }
+    if count(Verdict::Miss) > 0 {
+        said += &format!(" ({} left out: budget)", count(Verdict::Miss));
+    }
+    Came::Check { said, parts }
 }
 
 fn choose(project: &Project, words: &[String]) -> Result<Vec<MutantPatch>> {

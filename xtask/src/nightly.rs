@@ -13,9 +13,11 @@ use harness::plan::nightly::{self as plan, NightJob};
 use harness::process::Ctx;
 use harness::report::compare::{self, Rules};
 use harness::report::format::Format;
+use harness::report::mutants as mutant_reports;
 use harness::report::night::{Came, ComparedRecord, JobRecord, NightRecord, SCHEMA, render};
 use harness::report::record::State;
 use harness::report::sealed::AnyRun;
+use harness::report::text::Paint;
 use harness::report::view::View;
 use harness::run::Budget;
 use harness::store::Store;
@@ -140,7 +142,7 @@ impl Means<'_> {
                 Ok(None) => break,
                 Err(error) => Came::Trouble { why: format!("{error:#}") },
             };
-            let compared = self.compare(&job.name, &folder);
+            let compared = self.compare(&job.name, &folder, &came);
             record.jobs.push(JobRecord {
                 name: job.name.clone(),
                 command: job.to_string(),
@@ -185,11 +187,19 @@ impl Means<'_> {
                 }
             }
             Command::Test(args) => {
+                let began = Instant::now();
                 let ran = mutants::run_once(&args, ctx, store, project, budget).await?;
-                let Some((passed, said, table)) = ran else { return Ok(None) };
+                let Some(outcomes) = ran else { return Ok(None) };
+                let junit = mutant_reports::junit(&outcomes, began.elapsed());
+                let table = mutant_reports::render(&outcomes, Paint::Plain);
                 std::fs::create_dir_all(folder)?;
-                std::fs::write(folder.join("mutants.txt"), table)?;
-                return Ok(Some(Came::Check { passed, said }));
+                for (ending, text) in [("junit.xml", junit), ("txt", table)] {
+                    std::fs::write(folder.join(format!("report.{ending}")), &text)?;
+                    if let Some(page) = &self.args.reports {
+                        std::fs::write(page.join(format!("{}.{ending}", job.name)), &text)?;
+                    }
+                }
+                return Ok(Some(mutants::came(&outcomes)));
             }
             _ => bail!("no command of a night"),
         };
@@ -210,20 +220,33 @@ impl Means<'_> {
     }
 
     /// A job against the last night that has it.
-    fn compare(&self, name: &str, folder: &Path) -> Option<ComparedRecord> {
-        let new = compare::run(folder).ok()?;
+    fn compare(&self, name: &str, folder: &Path, came: &Came) -> Option<ComparedRecord> {
+        let parts = match came {
+            Came::Check { parts, .. } => Some(parts),
+            Came::Run { .. } | Came::Trouble { .. } => None,
+        };
+        let new = match parts {
+            Some(_) => None,
+            None => Some(compare::run(folder).ok()?),
+        };
         let mut nights: Vec<PathBuf> =
             std::fs::read_dir(self.nights).ok()?.flatten().map(|e| e.path()).collect();
         nights.retain(|night| night.as_path() != self.out && !night.is_symlink());
         // The names sort as time does.
         nights.sort();
         for night in nights.into_iter().rev() {
+            let of_night = night.file_name()?.to_string_lossy().into_owned();
             // One that was cut short, or is of an older tool, says nothing.
-            let Ok(base) = compare::base(&night.join(name)) else { continue };
-            let Ok(found) = compare::compare(&base, &new, Rules::default()) else { continue };
-            let [regressions, fixes] = found.in_lines();
-            let night = night.file_name()?.to_string_lossy().into_owned();
-            return Some(ComparedRecord { night, regressions, fixes });
+            if let Some(new) = &new {
+                let Ok(base) = compare::base(&night.join(name)) else { continue };
+                let Ok(found) = compare::compare(&base, new, Rules::default()) else { continue };
+                let [regressions, fixes] = found.in_lines();
+                return Some(ComparedRecord { night: of_night, regressions, fixes });
+            }
+            let Ok(base) = NightRecord::read(&night) else { continue };
+            let base = base.jobs.into_iter().find(|job| job.name == name).map(|job| job.came);
+            let (Some(Came::Check { parts: base, .. }), Some(new)) = (base, parts) else { continue };
+            return Some(ComparedRecord::of_parts(&of_night, &base, new));
         }
         None
     }

@@ -17,6 +17,7 @@ fn main() {
     run_all(&[
         ("a night goes on past a job that cannot begin, and is compared with the last", nights),
         ("what has not begun when the time is over is told as a miss", budget),
+        ("a seeded bug that is not caught any more fails the night, and is a regression", mutants),
         ("the files that start a night elsewhere have commands that run", files),
     ]);
 }
@@ -93,6 +94,51 @@ fn budget() {
         assert_eq!((&cell["verdict"], &cell["cause"]["kind"]), (&"miss".into(), &"budget".into()));
     }
     assert!(!world.cache.join("store/kernel").exists(), "nothing was built");
+}
+
+fn mutants() {
+    let text = "budget_minutes: 30\nnights_kept: 9\njobs:\n  - {name: bugs, mutants: []}\n";
+    let world = with_night(text);
+    let source = std::fs::read_to_string(world.root().join("source/mini/lib/a.c")).unwrap();
+    let mut lines = source.lines();
+    let (first, rest) = (lines.next().unwrap(), lines.map(|line| format!(" {line}\n")).collect::<String>());
+    let n = source.lines().count();
+    let folder = world.project().join("kernels/mini-1.0/mutants");
+    std::fs::create_dir_all(&folder).unwrap();
+    let seeded = |seen: &str| {
+        let patch = format!(
+            "An object of another kernel.\n\nMutant-of: xyzzy\nExpect: fail panic \"{seen}\"\n---\n\
+             diff --git a/lib/a.c b/lib/a.c\n--- a/lib/a.c\n+++ b/lib/a.c\n@@ -1,{n} +1,{n} @@\n-{first}\n\
+             +#define VARIANT \"mutant\"\n{rest}"
+        );
+        std::fs::write(folder.join("object.patch"), patch).unwrap();
+    };
+    seeded("variant=mutant");
+    let good = night(&world, &[]);
+    assert_eq!(good.code, Some(0), "{good}");
+    assert!(good.stdout.contains("| bugs | pass | 1 of 1 seeded bugs caught as they are to be |"), "{good}");
+    // It is seen as something else.
+    seeded("no such word");
+    let page = world.out("page").display().to_string();
+    let worse = night(&world, &["--gate", "regressions", "--reports", &page]);
+    assert_eq!(worse.code, Some(1), "{worse}");
+    for word in
+        ["| bugs | fail | 0 of 1", "not: object", "1 regression against", "object: pass -> fail: -m64 "]
+    {
+        assert!(worse.stdout.contains(word), "no {word:?}: {worse}");
+    }
+    assert_eq!(World::names(&world.out("page")), ["bugs.junit.xml", "bugs.txt", "night.md"]);
+    let junit = std::fs::read_to_string(world.out("page").join("bugs.junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\"") && junit.contains("not-caught"), "{junit}");
+    assert_eq!(night(&world, &["--gate", "regressions"]).code, Some(0), "it is as it was");
+    assert_eq!(night(&world, &[]).code, Some(1), "and as bad");
+    // What had no time is no failure of the kernel's, and no pass.
+    let late = night(&world, &["--budget", "0"]);
+    assert_eq!(late.code, Some(3), "{late}");
+    assert!(
+        late.stdout.contains("| bugs | miss | 0 of 1") && late.stdout.contains("(1 left out: budget)"),
+        "{late}"
+    );
 }
 
 /// The command lines of a file: whatever begins with `cargo xtask`, up to the end of its line.

@@ -1,9 +1,12 @@
-//! Seeded bugs against what was seen of them, and the table of it.
+//! Seeded bugs against what was seen of them: a table for people, parts of a night, JUnit for its readers.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::night::PartRecord;
 use super::record::{CellRecord, RunRecord};
 use super::text::Paint;
 use crate::judge::console::sanitize;
@@ -16,6 +19,8 @@ pub struct Outcome {
     pub name: String,
     /// By each ABI in the order of [`Abi::ALL`]: whether it was seen as named, and what was seen.
     pub cells: [(bool, String); 3],
+    /// The time was over before it was looked for.
+    pub left_out: bool,
 }
 
 impl Outcome {
@@ -28,18 +33,61 @@ impl Outcome {
                 None => (false, "not run".to_owned()),
             }
         });
-        Outcome { name: name.to_owned(), cells }
+        Outcome { name: name.to_owned(), cells, left_out: false }
+    }
+
+    /// One that had no time.
+    pub fn left_out(name: &str) -> Outcome {
+        Outcome { left_out: true, ..Outcome::without_run(name, "budget") }
     }
 
     /// One whose run gave nothing to look at.
     pub fn without_run(name: &str, why: &str) -> Outcome {
-        Outcome { name: name.to_owned(), cells: Abi::ALL.map(|_| (false, format!("no run: {why}"))) }
+        let cells = Abi::ALL.map(|_| (false, format!("no run: {why}")));
+        Outcome { name: name.to_owned(), cells, left_out: false }
     }
 
     /// Whether each ABI showed what is named, and no other thing.
     pub fn is_caught(&self) -> bool {
         self.cells.iter().all(|(as_named, _)| *as_named)
     }
+
+    /// As a part of a night's job.
+    pub fn part(&self) -> PartRecord {
+        let verdict = match (self.left_out, self.is_caught()) {
+            (true, _) => Verdict::Miss,
+            (false, true) => Verdict::Pass,
+            (false, false) => Verdict::Fail,
+        };
+        let cells = Abi::ALL.iter().zip(&self.cells).filter(|(_, (as_named, _))| !as_named);
+        let why: Vec<String> = cells.map(|(abi, (_, said))| format!("{} {said}", abi.flag())).collect();
+        PartRecord { name: self.name.clone(), verdict, why: why.join("; ") }
+    }
+}
+
+/// A test each, as JUnit has it: what a night leaves for CI systems has to have what its other runs have.
+pub fn junit(outcomes: &[Outcome], elapsed: Duration) -> String {
+    let mut suite = TestSuite::new("mutants");
+    suite.set_time(elapsed);
+    for outcome in outcomes {
+        let PartRecord { name, verdict, why } = outcome.part();
+        let (kind, what) = match verdict {
+            Verdict::Pass => (None, ""),
+            Verdict::Miss => (Some(NonSuccessKind::Error), "budget"),
+            Verdict::Fail | Verdict::Skip | Verdict::Error => (Some(NonSuccessKind::Failure), "not-caught"),
+        };
+        let mut status = kind.map_or_else(TestCaseStatus::success, TestCaseStatus::non_success);
+        if kind.is_some() {
+            status.set_message(why).set_type(what);
+        }
+        let mut case = TestCase::new(name, status);
+        case.set_classname("mutants");
+        suite.add_test_case(case);
+    }
+    let mut report = Report::new("abimatrix mutants");
+    report.set_time(elapsed).add_test_suite(suite);
+    // Its names and attributes are text, which it escapes: there is nothing that it could refuse.
+    report.to_string().expect("JUnit is text")
 }
 
 /// Whether a cell shows this: the verdict, the cause that decides, and a word of it.
@@ -148,13 +196,30 @@ mod tests {
         let cells =
             [(true, "pass".to_owned()), (true, "fail panic: x".to_owned()), (false, "pass".to_owned())];
         let outcomes = [
-            Outcome { name: "fd-leak".to_owned(), cells },
-            Outcome { name: "good".to_owned(), cells: Abi::ALL.map(|_| (true, "fail hang: y".to_owned())) },
+            Outcome { name: "fd-leak".to_owned(), cells, left_out: false },
+            Outcome {
+                name: "good".to_owned(),
+                cells: Abi::ALL.map(|_| (true, "fail hang: y".to_owned())),
+                left_out: false,
+            },
         ];
         let text = render(&outcomes, Paint::Plain);
         for word in ["fd-leak", "NO", "not as named:", "yes", "1 of 2 mutants caught"] {
             assert!(text.contains(word), "{word}: {text}");
         }
         assert!(!Outcome::without_run("x", "y").is_caught());
+        // For machines: what was not caught fails, what was not looked for is an error.
+        let late = Outcome::left_out("late");
+        let parts = outcomes.iter().chain([&late]).map(|outcome| outcome.part().verdict);
+        assert_eq!(parts.collect::<Vec<_>>(), [Verdict::Fail, Verdict::Pass, Verdict::Miss]);
+        let junit = junit(&[outcomes[0].clone(), outcomes[1].clone(), late], Duration::from_secs(2));
+        let text: String = junit.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in [
+            "failures=\"1\" errors=\"1\"",
+            "<failure message=\"-mx32 pass\" type=\"not-caught\"/>",
+            "type=\"budget\"",
+        ] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
     }
 }

@@ -6,13 +6,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::record::State;
-use super::sealed;
+use super::sealed::{self, ReadError};
 use super::view::View;
+use crate::broken::broken;
 use crate::judge::console::sanitize;
+use crate::limits;
 use crate::model::Verdict;
 
 /// The version of this format: raised when a reader of the one before would misread it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// The file's name in the night's folder.
 pub const FILE: &str = "night.json";
 
@@ -68,16 +70,27 @@ pub enum Came {
     },
     /// A check without a matrix of its own.
     Check {
-        /// Whether it found all as it should be.
-        passed: bool,
         /// In words.
         said: String,
+        /// What it looked at, each by itself.
+        parts: Vec<PartRecord>,
     },
     /// Nothing: it could not even begin.
     Trouble {
         /// Why.
         why: String,
     },
+}
+
+/// One thing that a check looks at: a seeded bug.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// Its name, the same every night.
+    pub name: String,
+    /// `fail` if it was not seen as it is to be, `miss` if the time was over before it was looked for.
+    pub verdict: Verdict,
+    /// What was seen instead; nothing if it passed.
+    pub why: String,
 }
 
 /// How a job compares with the last night that has it.
@@ -110,12 +123,15 @@ impl Came {
         Came::Run { worst, counts, left_out }
     }
 
-    fn word(&self) -> &'static str {
+    fn verdict(&self) -> Verdict {
         match self {
-            Came::Run { worst, .. } => worst.name(),
-            Came::Check { passed: true, .. } => Verdict::Pass.name(),
-            Came::Check { passed: false, .. } => Verdict::Fail.name(),
-            Came::Trouble { .. } => Verdict::Error.name(),
+            Came::Run { worst, .. } => *worst,
+            // One that looked at nothing has found nothing.
+            Came::Check { parts, .. } => {
+                let parts = parts.iter().map(|part| part.verdict);
+                parts.max_by_key(|verdict| verdict.weight()).unwrap_or(Verdict::Error)
+            }
+            Came::Trouble { .. } => Verdict::Error,
         }
     }
 
@@ -130,16 +146,44 @@ impl Came {
 
     /// Whether all of it is as it should be.
     pub fn is_pass(&self) -> bool {
-        self.word() == Verdict::Pass.name()
+        self.verdict() == Verdict::Pass
     }
 
     /// Whether the kernel or a syscall was found wrong.
     pub fn is_fail(&self) -> bool {
-        self.word() == Verdict::Fail.name()
+        self.verdict() == Verdict::Fail
+    }
+}
+
+impl ComparedRecord {
+    /// The parts of a check against those of an earlier night, by the rules of
+    /// [`compare`](super::compare): worse is worse, one that is not there any more is worse than any, and one
+    /// that is new is worse if it fails.
+    pub fn of_parts(night: &str, base: &[PartRecord], new: &[PartRecord]) -> ComparedRecord {
+        let (mut regressions, mut fixes) = (Vec::new(), Vec::new());
+        let said = |was: Option<&PartRecord>| was.map_or("not there", |part| part.verdict.name());
+        for is in new {
+            let was = base.iter().find(|was| was.name == is.name);
+            let before = was.map_or(Verdict::Error.weight(), |was| was.verdict.weight());
+            let line = |why: &str| format!("{}: {} -> {}: {why}", is.name, said(was), is.verdict);
+            if is.verdict.weight() > before && !broken("unseen-bug") {
+                regressions.push(line(&is.why));
+            } else if let Some(was) = was.filter(|_| is.verdict == Verdict::Pass && before > 0) {
+                fixes.push(line(&format!("it was: {}", was.why)));
+            }
+        }
+        let vanished = base.iter().filter(|was| !new.iter().any(|is| is.name == was.name));
+        regressions.extend(vanished.map(|was| format!("{}: {} -> not there", was.name, was.verdict)));
+        ComparedRecord { night: night.to_owned(), regressions, fixes }
     }
 }
 
 impl NightRecord {
+    /// Reads the record of an earlier night.
+    pub fn read(folder: &Path) -> Result<NightRecord, ReadError> {
+        sealed::read(&folder.join(FILE), limits::NIGHT_BYTES)
+    }
+
     /// Writes the record into the night's folder, whole or not at all.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         sealed::write_as(&folder.join(FILE), self)
@@ -187,7 +231,7 @@ pub fn render(night: &NightRecord) -> String {
                 (worse, better) => format!("{worse} worse, {better} better"),
             }
         });
-        let (word, said) = (came.word(), cell(&came.said()));
+        let (word, said) = (came.verdict().name(), cell(&came.said()));
         let minutes = *elapsed_ms as f64 / 60_000.0;
         let _ = writeln!(out, "| {name} | {word} | {said} | {minutes:.1} | {compared} |");
     }
@@ -241,6 +285,10 @@ mod tests {
         JobRecord { name: name.to_owned(), command, came, elapsed_ms: 90_000, compared: None }
     }
 
+    fn part(name: &str, verdict: Verdict) -> PartRecord {
+        PartRecord { name: name.to_owned(), verdict, why: format!("why {name}") }
+    }
+
     fn night(jobs: Vec<JobRecord>) -> NightRecord {
         NightRecord {
             schema: SCHEMA,
@@ -279,7 +327,8 @@ mod tests {
             fixes: Vec::new(),
         });
         let trouble = job("bad", Came::Trouble { why: "no kernel <x> | y".to_owned() });
-        let checked = job("mutants", Came::Check { passed: true, said: "54 of 54 caught".to_owned() });
+        let parts = vec![part("fd-leak", Verdict::Pass)];
+        let checked = job("mutants", Came::Check { said: "54 of 54 caught".to_owned(), parts });
         let text = render(&night(vec![worse, job("late", late), trouble, checked]));
         let expected = "\
 # The night
@@ -303,13 +352,46 @@ mod tests {
     #[test]
     fn a_night_is_read_back_as_it_was_written_and_lacks_no_job() {
         let folder = tempfile::tempdir().unwrap();
-        let ok = || Came::Check { passed: true, said: "all".to_owned() };
+        let ok = || Came::Check { said: "all".to_owned(), parts: vec![part("a", Verdict::Pass)] };
         let mut night = night(vec![job("a", ok()), job("b", ok())]);
         assert!(night.all_passed());
         night.jobs.pop();
         assert!(!night.all_passed());
         night.write(folder.path()).unwrap();
-        let read: NightRecord = sealed::read(&folder.path().join(FILE), 1 << 20).unwrap();
-        assert_eq!(read, night);
+        assert_eq!(NightRecord::read(folder.path()).unwrap(), night);
+    }
+
+    #[test]
+    fn a_seeded_bug_that_is_not_seen_any_more_fails_the_night_and_is_a_regression() {
+        let was = [
+            part("seen", Verdict::Pass),
+            part("unseen", Verdict::Fail),
+            part("late", Verdict::Miss),
+            part("gone", Verdict::Fail),
+            part("same", Verdict::Fail),
+        ];
+        let is = [
+            part("seen", Verdict::Fail),
+            part("unseen", Verdict::Pass),
+            part("late", Verdict::Fail),
+            part("same", Verdict::Fail),
+            part("new", Verdict::Fail),
+            part("new and late", Verdict::Miss),
+        ];
+        let found = ComparedRecord::of_parts("n", &was, &is);
+        assert_eq!(
+            found.regressions,
+            [
+                "seen: pass -> fail: why seen",
+                "late: miss -> fail: why late",
+                "new: not there -> fail: why new",
+                "gone: fail -> not there"
+            ]
+        );
+        assert_eq!(found.fixes, ["unseen: fail -> pass: it was: why unseen"]);
+        let came = |parts: &[PartRecord]| Came::Check { said: String::new(), parts: parts.to_vec() };
+        assert!(came(&is).is_fail());
+        assert_eq!(came(&[part("a", Verdict::Pass), part("b", Verdict::Miss)]).verdict(), Verdict::Miss);
+        assert!(!came(&[]).is_pass() && came(&is[1..2]).is_pass());
     }
 }
