@@ -91,6 +91,11 @@ pub const DEBUGGER_DEADLINE: Duration = Duration::from_secs(3600);
 /// Addresses of a console that are looked up in the debug info: a splat has some twenty, and what floods the
 /// console repeats them. They are arguments of one command, which may have megabytes.
 pub const DECODED_ADDRESSES: usize = 4096;
+/// Reading debug info: a distribution's kernel has a gigabyte of it, which binutils goes through in half a
+/// minute, and a cold disk is slower.
+pub const DECODE_DEADLINE: Duration = Duration::from_secs(600);
+/// Symbols of a kernel as text: a distribution's has 12 MiB, and KASAN doubles that.
+pub const SYMBOLS_BYTES: usize = 64 * MIB as usize;
 /// Lines of a decoded splat that are shown; the whole is in a file. The longest without inlined functions
 /// have sixty.
 pub const DECODED_LINES: usize = 100;

@@ -39,6 +39,7 @@ use crate::process::{Ctx, StopLevel};
 use crate::report::record::{
     CellRecord, KernelRecord, LegRecord, RecipeRecord, RunRecord, SCHEMA, State, TreeRecord,
 };
+use crate::report::sealed::AnyRun;
 use crate::store::Store;
 
 mod again;
@@ -66,6 +67,7 @@ use judged::SYMBOLS;
 use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
+use stored::StoredRun;
 pub use survey::{Looked, survey};
 
 /// The folder of a run in which its patches are, one folder per kernel.
@@ -191,10 +193,12 @@ pub async fn run(
         // The same kernel came up under TCG: it is KVM that does not work here.
         accel::remember(means.store, means.qemu, &no);
     }
-    ledger.note(not_met(&ledger.record.borrow().cells, plan));
+    let not_met = not_met(&ledger.record.borrow().cells, plan);
+    ledger.note(not_met);
     if level == StopLevel::Run {
-        let record = ledger.record.borrow().clone();
-        decoded::consoles(ctx, (means.store, means.project), &record, means.out).await;
+        let record = AnyRun::Syscall(Box::new(ledger.record.borrow().clone()));
+        let so_far = StoredRun { folder: means.out.to_owned(), record };
+        decoded::consoles(ctx, (means.store, means.project), &so_far).await;
     }
     ledger.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }

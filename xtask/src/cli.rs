@@ -549,6 +549,9 @@ pub struct ScanLog {
     /// Also list what is no fault of the kernel: crashed programs, lost messages, and such
     #[arg(long)]
     pub notes: bool,
+    /// Show each report with lines of the source, by the debug info of that kernel: its ELF file, not bzImage
+    #[arg(long, value_name = "FILE")]
+    pub vmlinux: Option<PathBuf>,
 }
 
 /// `bench`.

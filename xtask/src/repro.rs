@@ -11,7 +11,6 @@ use harness::model::Verdict;
 use harness::plan::files::Project;
 use harness::plan::host;
 use harness::process::Ctx;
-use harness::report::sealed::AnyRun;
 use harness::run::decoded::{self, Decoded};
 use harness::run::stored::{AnyCell, StoredCell, StoredError, StoredRun};
 use harness::run::{Again, Replayed, again};
@@ -157,14 +156,13 @@ async fn show_decoded(
     cell: &AnyCell,
     logs: &Path,
 ) -> Result<()> {
-    let (AnyCell::Syscall(cell), AnyRun::Syscall(record)) = (cell, &run.record) else { return Ok(()) };
-    if cell.findings.is_empty() || !logs.join(log::CONSOLE).is_file() {
+    if cell.findings().is_empty() || !logs.join(log::CONSOLE).is_file() {
         return Ok(());
     }
-    let of_cell = (&**record, &cell.id());
-    if let Some(Decoded { file, lines }) = decoded::console(ctx, tools, of_cell, &run.folder, logs).await? {
+    let Some((key, image)) = run.kernel_of(cell) else { return Ok(()) };
+    if let Some(Decoded { file, lines }) = decoded::console(ctx, tools, (key, &image), logs).await? {
         // From the first thing that was wrong; before it, every boot is the same.
-        let first = cell.findings.iter().map(|found| found.line).min().unwrap_or(0);
+        let first = cell.findings().iter().map(|found| found.line).min().unwrap_or(0);
         let shown = lines.iter().filter(|(number, _)| *number >= first).take(limits::DECODED_LINES);
         shown.for_each(|(_, line)| say::aside(format_args!("    | {line}")));
         say::aside(sanitize_lines(&format!("    all of it: {}", file.display())));

@@ -47,7 +47,19 @@ const FAST: [StageOf; 3] = [
     },
     StageOf {
         name: "T0 program",
-        cargo: &["test", "--locked", "-p", "xtask", "--bins", "--test", "cli", "--test", "cli_report"],
+        cargo: &[
+            "test",
+            "--locked",
+            "-p",
+            "xtask",
+            "--bins",
+            "--test",
+            "cli",
+            "--test",
+            "cli_report",
+            "--test",
+            "cli_scan_log",
+        ],
         component: None,
     },
     StageOf {

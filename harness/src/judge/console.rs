@@ -53,7 +53,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use extent::extents;
+pub use extent::{extents, extents_of_any_log};
 pub use kind::Kind;
 pub use text::{sanitize, sanitize_lines, tail};
 

@@ -49,6 +49,24 @@ impl<'a> Functions<'a> {
         Functions(functions)
     }
 
+    /// Where a function is, if there is one of that name.
+    pub fn of_name(&self, name: &str) -> Option<u64> {
+        match self.0.get(name).map(Vec::as_slice) {
+            Some([(at, _)]) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// The functions that a console gives another length than all that have the name: if there are any, it is
+    /// the console of another kernel.
+    pub fn misfits<'c>(&self, console: &'c str) -> BTreeSet<&'c str> {
+        let is_misfit = |spot: &Spot<'_>| {
+            let known = self.0.get(spot.function);
+            known.is_some_and(|known| known.iter().all(|(_, size)| *size != spot.size))
+        };
+        console.lines().flat_map(spots).filter(is_misfit).map(|spot| spot.function).collect()
+    }
+
     /// Where that is; none if there is no such function, or more than one that it could be.
     fn address(&self, spot: &Spot<'_>) -> Option<u64> {
         let candidates = self.0.get(spot.function)?;
@@ -149,14 +167,28 @@ pub fn read_addr2line(said: &str, source: &str) -> Frames {
         let (Some(address), Some(place)) = (address, lines.next()) else { continue };
         // kernel/xyzzy.c:54 (discriminator 3)
         let place = place.split(" (").next().unwrap_or(place);
-        if line == "??" || place.starts_with("??") {
+        // Without debug info there is still a file's name among the symbols, and no line.
+        if line == "??" || place.starts_with("??") || place.ends_with(":?") {
             continue;
         }
-        let place = place.strip_prefix(source).unwrap_or(place).trim_start_matches('/');
+        let place = match place.strip_prefix(source).filter(|_| !source.is_empty()) {
+            Some(place) => place.trim_start_matches('/'),
+            None => place,
+        };
         let place = place.strip_prefix("./").unwrap_or(place).to_owned();
         frames.entry(address).or_default().push(Frame { function: line.to_owned(), place });
     }
     frames
+}
+
+/// A function that every kernel has, and where.
+pub const LANDMARK: (&str, &str) = ("start_kernel", "init/main.c");
+
+/// What places begin with in a kernel whose source lay nobody knows where, by the place of the [`LANDMARK`].
+pub fn source_by_landmark(frames: &Frames, landmark: u64) -> &str {
+    let frame = frames.get(&landmark).and_then(|frames| frames.last());
+    let file = frame.and_then(|frame| frame.place.rsplit_once(':'));
+    file.and_then(|(file, _)| file.strip_suffix(LANDMARK.1)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -190,7 +222,7 @@ mod tests {
         let said = "0xffffffff8100011c\nxyzzy_sum\n/c/src/kernel/xyzzy.c:34 (discriminator 3)\n\
                     xyzzy_run\n/c/src/./kernel/xyzzy.c:71\n\
                     0xffffffff81000189\n__do_sys_xyzzy\n/c/src/kernel/xyzzy.c:116\n\
-                    0xffffffff810001cf\n??\n??:0\n";
+                    0xffffffff810001cf\n??\n??:0\n0xffffffff810001d0\ntwice\nxyzzy.c:?\n";
         let frames = read_addr2line(said, "/c/src");
         assert_eq!(frames.len(), 2, "{frames:?}");
         let text = decode(CONSOLE, &Functions::of(MAP), &frames);
@@ -202,6 +234,23 @@ mod tests {
         assert_eq!(lines.len(), CONSOLE.lines().count() + 3);
         assert_eq!(text.iter().map(|(number, _)| *number).take(6).collect::<Vec<_>>(), [1, 2, 2, 2, 3, 3]);
         assert!(lines.iter().all(|line| !line.contains('\x1b')), "{lines:?}");
+    }
+
+    #[test]
+    fn another_kernel_and_another_tree_are_found_out() {
+        let functions = Functions::of(MAP);
+        assert!(functions.misfits(CONSOLE).is_empty());
+        let other = "RIP: 0010:xyzzy_run+0x1c/0x70\n nobody+0x1/0x2\n twice+0x1/0x20 twice+0x1/0x30\n";
+        assert_eq!(functions.misfits(other).into_iter().collect::<Vec<_>>(), ["xyzzy_run"]);
+        assert_eq!(functions.of_name("xyzzy_run"), Some(0xffff_ffff_8100_0100));
+        assert_eq!(functions.of_name("twice"), None);
+        let said =
+            "0x10\nstart_kernel\n/somebodys/tree/init/main.c:907\n0x20\nf\n/somebodys/tree/kernel/x.c:1\n";
+        let frames = read_addr2line(said, "");
+        assert_eq!(frames[&0x20][0].place, "/somebodys/tree/kernel/x.c:1");
+        assert_eq!(source_by_landmark(&frames, 0x10), "/somebodys/tree/");
+        assert_eq!(read_addr2line(said, "/somebodys/tree/")[&0x20][0].place, "kernel/x.c:1");
+        assert_eq!(source_by_landmark(&frames, 0x20), "");
     }
 
     #[test]

@@ -17,7 +17,8 @@ use super::judged::{self, SYMBOLS};
 use super::ledger::Ledger;
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
-use super::{Means, RunError, below, lost, recipe_record, tree_record, why_not_run, workshop};
+use super::stored::StoredRun;
+use super::{Means, RunError, below, decoded, lost, recipe_record, tree_record, why_not_run, workshop};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
@@ -40,6 +41,7 @@ use crate::report::kselftest::{
     DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA, disagreements,
 };
 use crate::report::record::State;
+use crate::report::sealed::AnyRun;
 
 /// The fragment with what kselftests take for granted and none of their `config` says.
 const FRAGMENT: &str = "configs/kselftest.config";
@@ -151,6 +153,11 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
     if let Some(no) = refused.filter(|_| ledger.record.borrow().cells.iter().any(ran)) {
         // The same kernel came up under TCG: it is KVM that does not work here.
         accel::remember(means.store, means.qemu, &no);
+    }
+    if level == StopLevel::Run {
+        let record = AnyRun::Kselftest(Box::new(ledger.record.borrow().clone()));
+        let so_far = StoredRun { folder: means.out.to_owned(), record };
+        decoded::consoles(ctx, (means.store, means.project), &so_far).await;
     }
     let found = disagreements(&ledger.record.borrow(), &plan.explanations);
     ledger.record.borrow_mut().disagreements = found;

@@ -9,7 +9,7 @@ use crate::judge::watch::Evidence;
 use crate::limits;
 use crate::model::{CaseResult, Transport, Verdict};
 use crate::report::kselftest::ProgramRecord;
-use crate::report::record::{CauseRecord, CellRecord, State};
+use crate::report::record::{CauseRecord, CellRecord, FindingRecord, State};
 use crate::report::sealed::{AnyRun, ReadError};
 
 /// Why an earlier run, or a cell of it, is of no use.
@@ -125,6 +125,14 @@ impl AnyCell {
         }
     }
 
+    /// What the kernel said was wrong.
+    pub fn findings(&self) -> &[FindingRecord] {
+        match self {
+            AnyCell::Syscall(cell) => &cell.findings,
+            AnyCell::Kselftest(cell) => &cell.findings,
+        }
+    }
+
     /// The case of this name.
     pub fn case(&self, name: &str) -> Option<&CaseResult> {
         self.cases().iter().find(|case| case.name == name)
@@ -140,7 +148,7 @@ impl AnyCell {
     }
 
     /// The folders of its guests' logs, below the run's.
-    fn logs(&self) -> Vec<(Transport, String)> {
+    pub(super) fn logs(&self) -> Vec<(Transport, String)> {
         match self {
             AnyCell::Syscall(cell) => {
                 let ran = cell.transports.iter().filter(|part| !part.logs.is_empty());
@@ -188,6 +196,25 @@ impl StoredRun {
                 run.cells.iter().map(|cell| AnyCell::Kselftest(Box::new(cell.clone()))).collect()
             }
         }
+    }
+
+    /// The kernel that a cell has booted: its key in the cache, and its image; none if the run built none.
+    pub fn kernel_of(&self, cell: &AnyCell) -> Option<(&str, PathBuf)> {
+        let (key, image) = match (&self.record, cell) {
+            (AnyRun::Syscall(run), AnyCell::Syscall(cell)) => {
+                let of_cell = run.kernels.iter().filter(|part| part.kernel == cell.kernel);
+                let leg = of_cell.flat_map(|part| &part.legs).find(|leg| leg.leg == cell.leg)?;
+                (&leg.key, &leg.image)
+            }
+            (AnyRun::Kselftest(run), AnyCell::Kselftest(cell)) => {
+                let part = run.kernels.iter().find(|part| part.kernel == cell.kernel)?;
+                (&part.key, &part.image)
+            }
+            (AnyRun::Syscall(_), AnyCell::Kselftest(_)) | (AnyRun::Kselftest(_), AnyCell::Syscall(_)) => {
+                return None;
+            }
+        };
+        (!key.is_empty()).then(|| (key.as_str(), self.folder.join(image)))
     }
 
     /// The cell that these words name: all of its name, its folder's name, words that it alone has, or a

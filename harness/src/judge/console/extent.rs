@@ -5,8 +5,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::Scanner;
 use super::message::Message;
+use super::{Finding, Scanner};
 
 /// Lines without the look of a report after which it is over: a lockdep report has prose between its
 /// tables, three lines at a time and a blank one.
@@ -42,7 +42,15 @@ const HEADS: [&str; 24] = [
 /// The lines of each report of a guest's console, counted from 1, in the order of
 /// [`Scanner::findings`].
 pub fn extents(console: &[u8]) -> Vec<RangeInclusive<u64>> {
-    let mut scanner = Scanner::new();
+    scan(Scanner::new(), console).1
+}
+
+/// The same of [any log](Scanner::of_any_log), with what was found in it.
+pub fn extents_of_any_log(log: &[u8]) -> (Scanner, Vec<RangeInclusive<u64>>) {
+    scan(Scanner::of_any_log(), log)
+}
+
+fn scan(mut scanner: Scanner, console: &[u8]) -> (Scanner, Vec<RangeInclusive<u64>>) {
     let mut found: Vec<RangeInclusive<u64>> = Vec::new();
     for line in console.split_inclusive(|byte| *byte == b'\n') {
         let open: Vec<usize> = scanner.reports.iter().map(|open| open.at).collect();
@@ -51,9 +59,12 @@ pub fn extents(console: &[u8]) -> Vec<RangeInclusive<u64>> {
             scanner.finish();
         }
         let number = scanner.lines();
-        let look = Look::of(line);
+        let look = Look::of(line, scanner.origin.is_some());
+        forget_taken_back(&mut found, &scanner);
         for at in open {
-            let (first, last) = (*found[at].start(), *found[at].end());
+            let Some((first, last)) = found.get(at).map(|lines| (*lines.start(), *lines.end())) else {
+                continue;
+            };
             let is_open = scanner.reports.iter().any(|open| open.at == at);
             let goes_on = match look {
                 Look::End => true,
@@ -67,7 +78,22 @@ pub fn extents(console: &[u8]) -> Vec<RangeInclusive<u64>> {
         let new = &scanner.findings()[found.len()..];
         found.extend(new.iter().map(|finding| finding.line..=finding.line));
     }
-    found
+    scanner.finish();
+    forget_taken_back(&mut found, &scanner);
+    (scanner, found)
+}
+
+/// Of any log, what was found before may have been a quotation.
+fn forget_taken_back(found: &mut Vec<RangeInclusive<u64>>, scanner: &Scanner) {
+    let findings = scanner.findings();
+    let is_it = |(lines, finding): (&RangeInclusive<u64>, &Finding)| *lines.start() == finding.line;
+    if found.len() > findings.len() || !found.iter().zip(findings).next_back().is_none_or(is_it) {
+        let known = |line: u64| found.iter().find(|lines| *lines.start() == line).cloned();
+        *found = findings
+            .iter()
+            .map(|finding| known(finding.line).unwrap_or(finding.line..=finding.line))
+            .collect();
+    }
 }
 
 /// What a line looks like.
@@ -78,9 +104,10 @@ enum Look {
 }
 
 impl Look {
-    fn of(line: &[u8]) -> Look {
+    fn of(line: &[u8], of_any_log: bool) -> Look {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let message = Message::of_console(line.strip_suffix(b"\r").unwrap_or(line));
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let message = if of_any_log { Message::of_any(line) } else { Message::of_console(line) };
         let text = &*message.text;
         if text.starts_with("---[ end ") {
             Look::End
@@ -130,6 +157,18 @@ mod tests {
         assert_eq!(lines(log), [(1, 5)]);
         assert_eq!(lines(""), []);
         assert_eq!(lines("[    2.000001] BUG: scheduling while atomic: a/1/0x00000002"), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_system_logs_columns_are_no_part_of_a_report() {
+        let log = "Nov 28 04:15:06 host kernel: BUG: kernel NULL pointer dereference, address: 8\n\
+                   Nov 28 04:15:06 host kernel: RIP: 0010:do_xyzzy+0x1c/0x60\n\
+                   Nov 28 04:15:06 host kernel: Call Trace:\n\
+                   Nov 28 04:15:06 host kernel:  __x64_sys_xyzzy+0x1c/0x60\n\
+                   Nov 28 04:15:06 host kernel: ---[ end trace 0000000000000000 ]---\n\
+                   Nov 28 04:15:07 host sshd[7]: well\n";
+        let (scanner, lines) = extents_of_any_log(log.as_bytes());
+        assert_eq!((scanner.findings().len(), lines), (1, vec![1..=5]));
     }
 
     #[test]
