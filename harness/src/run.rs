@@ -48,6 +48,7 @@ pub mod attend;
 mod budget;
 mod bundle;
 mod cell;
+pub mod debugger;
 pub mod decoded;
 mod judged;
 pub mod kselftest;

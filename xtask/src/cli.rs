@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::boot::accel::AccelChoice;
+use harness::boot::gdb::Function;
 use harness::boot::qemu::Accel;
 use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
 use harness::plan::ContractChoice;
@@ -650,6 +651,7 @@ pub struct Replay {
 
 /// `repro`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("debugger").args(["gdb", "gdb_script"]).multiple(true)))]
 #[command(after_help = "\
 Exit codes: 0 the verdict repeats, every time (--until-fail: it passed every time), 1 it does not, 2 wrong
 usage or input, 3 it could not be tried; 129, 130 and 143 as of the other commands
@@ -679,13 +681,17 @@ pub struct Repro {
     /// Judge nothing: its machine with a shell on this terminal
     #[arg(long, conflicts_with_all = ["times", "until_fail", "case", "bundle"])]
     pub shell: bool,
-    /// Judge nothing: its machine under gdb, stopped at the call's entry for that ABI; the kernel is compiled
-    /// once more for it, with debug info
+    /// Judge nothing: its machine under gdb, stopped at the call's entry for that ABI, or where a kselftest's
+    /// program begins; the kernel is compiled once more for it, with debug info
     #[arg(long, conflicts_with_all = ["times", "until_fail", "case", "bundle", "shell"])]
     pub gdb: bool,
     /// The same without a terminal: gdb does what this file says, and ends
     #[arg(long, value_name = "FILE", conflicts_with_all = ["times", "until_fail", "case", "bundle", "shell"])]
     pub gdb_script: Option<PathBuf>,
+    /// With gdb: stop in this function, too, of the kernel or of the program (repeatable), once the cell's
+    /// program has begun
+    #[arg(long = "break", value_name = "FUNC", requires = "debugger")]
+    pub breaks: Vec<Function>,
     /// What most commands have.
     #[command(flatten)]
     pub common: Common,

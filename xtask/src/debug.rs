@@ -1,4 +1,4 @@
-//! `repro --gdb`: a cell's machine under a debugger.
+//! `repro --gdb`, `--gdb-script`: a cell's machine under a debugger.
 
 use std::path::{Path, PathBuf};
 
@@ -8,24 +8,25 @@ use harness::boot::gdb::COMMANDS;
 use harness::build::debuginfo::{self, DebugKernel};
 use harness::judge::console::sanitize_lines;
 use harness::limits;
-use harness::model::CellId;
-use harness::plan::files::Project;
-use harness::plan::host::{self, Host};
+use harness::model::{CellId, ProgramId};
+use harness::plan::host;
 use harness::process::{Cmd, Ctx, ProcessError, StopSwitch, describe, unquote};
+use harness::report::kselftest::KselftestRecord;
 use harness::report::record::RunRecord;
 use harness::report::sealed::AnyRun;
 use harness::report::text;
-use harness::run::attend::{self, Debuggee, Errand, Sources};
+use harness::run::attend::Errand;
+use harness::run::debugger::{self, Aim, Debuggee, Sources};
 use harness::run::stored::{StoredCell, StoredRun};
-use harness::store::Store;
 
-use crate::cli::{Cli, Command, Common, Exit, TransportChoice};
+use crate::cli::{Cli, Command, Exit, Repro, TestSelftest, TestSyscall, TransportChoice};
 use crate::terminal::{self, Lent};
-use crate::{clean, progress, repro, runs, say, session, test_syscall};
+use crate::{clean, progress, repro, runs, say, session, test_selftest, test_syscall};
 
 /// Builds what a debugger reads, if it is not there; makes the machine; and runs gdb on the terminal, or
 /// by the commands of a file.
-pub fn run(run: &StoredRun, cell: &StoredCell, script: Option<&Path>, common: &Common) -> Result<Exit> {
+pub fn run(run: &StoredRun, cell: &StoredCell, args: &Repro) -> Result<Exit> {
+    let (script, common) = (args.gdb_script.as_deref(), &args.common);
     // Whatever would end it is told before minutes are spent.
     if script.is_none() {
         terminal::demand("--gdb", "; without one, --gdb-script FILE has what gdb is to do")?;
@@ -34,9 +35,9 @@ pub fn run(run: &StoredRun, cell: &StoredCell, script: Option<&Path>, common: &C
     if let Some(file) = script.as_deref().filter(|file| !file.is_file()) {
         anyhow::bail!("--gdb-script {}: there is no such file", file.display());
     }
-    attend::call(cell, &run.record)?;
+    Aim::of(cell, &run.record)?;
     let ready = session::run_suspendable(progress::events(common), |mut ctx| async move {
-        let ready = prepare(&mut ctx, run, cell, common).await?;
+        let ready = prepare(&mut ctx, run, cell, args).await?;
         Ok(match session::stopped(&ctx.stop) {
             Some(signal) => Err(Exit::Interrupted(signal)),
             None => ready.ok_or(Exit::Nothing),
@@ -60,56 +61,100 @@ async fn prepare(
     ctx: &mut Ctx,
     run: &StoredRun,
     cell: &StoredCell,
-    common: &Common,
+    args: &Repro,
 ) -> Result<Option<(Debuggee, PathBuf)>> {
-    let store = session::store(common.cache.as_deref(), ctx)?;
-    let project = session::project(common.project.as_deref())?;
+    let store = session::store(args.common.cache.as_deref(), ctx)?;
+    let project = session::project(args.common.project.as_deref())?;
     let host = host::look(ctx, &store).await;
     runs::complain(&host.missing_for_debugging())?;
     let gdb = host.program("gdb").context("gdb is missing")?;
     let errand = Errand::of(cell, &repro::here(ctx, &store, run).await?)?;
-    let (id, syscall, number) = attend::call(cell, &run.record)?;
-    let AnyRun::Syscall(record) = &run.record else { anyhow::bail!("a run of test-selftest") };
+    let aim = Aim::of(cell, &run.record)?;
     let folder = repro::new_folder(&run.folder)?;
-    let Some(kernel) = kernel(ctx, &store, &project, &host, (record, &id), &folder).await? else {
-        return Ok(None);
-    };
-    Ok(Some((Debuggee::new(&errand, (&id, &syscall, number), &kernel, &folder)?, gdb)))
+    let sources = Sources { project: &project, store: &store, host: &host, logs: folder.join("build") };
+    let Some(kernel) = kernel(ctx, &sources, (run, cell, &aim)).await? else { return Ok(None) };
+    Ok(Some((Debuggee::new(&errand, (&aim, &args.breaks), &kernel, &folder)?, gdb)))
 }
 
 /// The cell's kernel with debug info; none if the user wants it all to end.
 async fn kernel(
     ctx: &Ctx,
-    store: &Store,
-    project: &Project,
-    host: &Host,
-    (record, id): (&RunRecord, &CellId),
-    folder: &Path,
+    sources: &Sources<'_>,
+    (run, cell, aim): (&StoredRun, &StoredCell, &Aim),
 ) -> Result<Option<DebugKernel>> {
-    let of_cell = record.kernels.iter().filter(|kernel| kernel.kernel == id.kernel);
-    let then = of_cell.flat_map(|kernel| &kernel.legs).find(|leg| leg.leg == id.leg);
-    let then = then.map(|leg| leg.key.as_str()).with_context(|| format!("{id}: the run built no kernel"))?;
-    if let Some(kernel) = debuginfo::at_hand(ctx, store, project, then)? {
+    let name = cell.record.name();
+    let then = run.kernel_of(&cell.record);
+    let (then, _) = then.with_context(|| format!("{name}: the run built no kernel"))?;
+    if let Some(kernel) = debuginfo::at_hand(ctx, sources.store, sources.project, then)? {
         return Ok(Some(kernel));
     }
-    say::aside(format_args!("{id}: its kernel is compiled once more, with debug info (minutes, once)"));
+    say::aside(format_args!("{name}: its kernel is compiled once more, with debug info (minutes, once)"));
     // As the run was typed: what the kernel was made of is found by the same way.
-    let typed = text::again_words(record, id);
-    let words = ["xtask".to_owned()].into_iter().chain(typed.iter().map(|word| unquote(word)));
-    let Command::TestSyscall(mut args) = Cli::try_parse_from(words)?.command else {
-        unreachable!("the second word says which command")
+    let built = match (&run.record, aim) {
+        (AnyRun::Syscall(record), Aim::Call { cell, .. }) => {
+            of_syscall(ctx, sources, record, cell, then).await
+        }
+        (AnyRun::Kselftest(record), Aim::Program(id)) => of_selftest(ctx, sources, record, id, then).await,
+        _ => unreachable!("an aim is of its run's kind"),
     };
+    match built {
+        Err(_) if session::stopped(&ctx.stop).is_some() => Ok(None),
+        built => built,
+    }
+}
+
+async fn of_syscall(
+    ctx: &Ctx,
+    sources: &Sources<'_>,
+    record: &RunRecord,
+    cell: &CellId,
+    then: &str,
+) -> Result<Option<DebugKernel>> {
+    let mut args = as_syscall(record, cell)?;
     args.transport = TransportChoice::Serial;
     // The objects of that kernel are the user's, and no place for others.
     args.run.kernels.build_folder = None;
-    let Some(ready) = test_syscall::prepare(&args, ctx, store, project).await? else { return Ok(None) };
+    let ready = test_syscall::prepare(&args, ctx, sources.store, sources.project).await?;
+    let Some(ready) = ready else { return Ok(None) };
     runs::complain(&test_syscall::lacks(&args, &ready.host, &[]))?;
-    let (plan, looked) = (&ready.plan, ready.looked);
-    let sources = Sources { project, store, host, plan, looked, logs: folder.join("build") };
-    match attend::debug_kernel(ctx, sources, id, then).await {
-        Err(_) if session::stopped(&ctx.stop).is_some() => Ok(None),
-        built => Ok(Some(built?)),
+    let planned = (&ready.plan, ready.looked);
+    Ok(Some(debugger::kernel_of_cell(ctx, sources, cell, then, planned).await?))
+}
+
+async fn of_selftest(
+    ctx: &Ctx,
+    sources: &Sources<'_>,
+    record: &KselftestRecord,
+    program: &ProgramId,
+    then: &str,
+) -> Result<Option<DebugKernel>> {
+    let mut args = as_selftest(record)?;
+    args.run.kernels.build_folder = None;
+    // The newest is perhaps another one by now.
+    if args.run.kernels.tree.is_none() {
+        args.run.kernels.kernel = vec![program.kernel.clone()];
     }
+    let (host, plan) = test_selftest::plan(&args, ctx, sources.store, sources.project).await?;
+    runs::complain(&test_selftest::missing(&host, &plan))?;
+    Ok(Some(debugger::kernel_of_program(ctx, sources, program, then, &plan).await?))
+}
+
+fn as_syscall(record: &RunRecord, cell: &CellId) -> Result<TestSyscall> {
+    match typed(&format!("xtask {}", text::again_words(record, cell).join(" ")))? {
+        Command::TestSyscall(args) => Ok(*args),
+        _ => unreachable!("the second word says which command"),
+    }
+}
+
+fn as_selftest(record: &KselftestRecord) -> Result<TestSelftest> {
+    match typed(record.command.trim_start_matches("cargo "))? {
+        Command::TestSelftest(args) => Ok(*args),
+        _ => anyhow::bail!("the run's own command is none of test-selftest: {}", record.command),
+    }
+}
+
+fn typed(line: &str) -> Result<Command> {
+    Ok(Cli::try_parse_from(unquote(line))?.command)
 }
 
 /// gdb with the user. What is typed is gdb's, Ctrl-C too.

@@ -38,7 +38,7 @@ pub fn run(args: &Repro) -> Result<Exit> {
         return shell::run(&run, &cell, &args.common);
     }
     if args.gdb || args.gdb_script.is_some() {
-        return debug::run(&run, &cell, args.gdb_script.as_deref(), &args.common);
+        return debug::run(&run, &cell, args);
     }
     session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;

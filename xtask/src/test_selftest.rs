@@ -110,9 +110,26 @@ fn again(args: &TestSelftest) -> Result<Exit> {
     tell(record, args, None, None)
 }
 
-/// Looks at the host, plans and says what will be done; installs what is missing if that was asked
-/// for, and plans again.
+/// Looks at the host, plans and says what will be done.
 async fn prepare(
+    args: &TestSelftest,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<(Host, KselftestPlan)> {
+    let (host, plan) = self::plan(args, ctx, store, project).await?;
+    let accelerator = runs::accelerator(store, &host, args.run.accel);
+    let said = format!("kselftest:\n{plan}\n  {accelerator}");
+    if args.run.dry_run {
+        say::result(said)?;
+    } else if !args.list {
+        say::aside(said);
+    }
+    Ok((host, plan))
+}
+
+/// Looks at the host and plans; installs what is missing if that was asked for, and plans again.
+pub async fn plan(
     args: &TestSelftest,
     ctx: &Ctx,
     store: &Store,
@@ -142,17 +159,11 @@ async fn prepare(
             plan = kselftest::plan(project, &selection, &host)?;
         }
     }
-    let accelerator = runs::accelerator(store, &host, args.run.accel);
-    let said = format!("kselftest:\n{plan}\n  {accelerator}");
-    if args.run.dry_run {
-        say::result(said)?;
-    } else if !args.list {
-        say::aside(said);
-    }
     Ok((host, plan))
 }
 
-fn missing(host: &Host, plan: &KselftestPlan) -> Vec<(Tool, String)> {
+/// What this machine lacks of what the run needs, and why it counts as absent.
+pub fn missing(host: &Host, plan: &KselftestPlan) -> Vec<(Tool, String)> {
     let mut missing = host.missing(&runs::sources(plan.kernels.iter()));
     missing.extend(host.missing_for_selftests());
     missing

@@ -27,6 +27,8 @@ fn main() {
         ("after gdb the terminal is as it was", after_gdb),
         ("without a terminal, or without gdb, one message says so", nobody_there),
         ("a debugger gets the run's own kernel and no other", own_kernel),
+        ("it gets the sources of that kernel, whatever lies in the work tree", own_sources),
+        ("of a kselftest it gets the program, and where that begins", of_selftest),
     ]);
 }
 
@@ -207,7 +209,8 @@ const PANIC: &str = "console <0>[    0.400000] Kernel panic - not syncing: no\ne
 fn on_fail() {
     let world = World::new();
     world.life_with("run-all", PANIC);
-    let of_syscall = [world.args("syscall"), ["--abi", "m64", "--leg", "patched"].map(str::to_owned).to_vec()];
+    let of_syscall =
+        [world.args("syscall"), ["--abi", "m64", "--leg", "patched"].map(str::to_owned).to_vec()];
     for (args, out, cell, word) in [
         (of_syscall.concat(), "syscall", "mini-1.0 patched m64", "/test/xyzzy_test"),
         (selftest(&world, "selftest"), "selftest", "mini mine/t m64", "/mine/t"),
@@ -230,7 +233,11 @@ fn on_fail() {
     args.push("--shell-on-fail".to_owned());
     let seen = on_a_terminal(&world, &args, |_| {});
     assert_eq!(seen.code, "3", "{}", seen.screen);
-    assert!(seen.screen.contains("--shell-on-fail: mini mine/t m64: no guest of it ever ran"), "{}", seen.screen);
+    assert!(
+        seen.screen.contains("--shell-on-fail: mini mine/t m64: no guest of it ever ran"),
+        "{}",
+        seen.screen
+    );
 }
 
 /// A gdb that makes a mess of the terminal, as one does that is killed.
@@ -273,12 +280,13 @@ fn nobody_there() {
     says(&run, 3, &["gdb: not found (package gdb)"]);
 }
 
+/// A gdb that shows what it is given.
+const SHOWING_GDB: &str =
+    "#!/bin/sh\nfor last; do :; done\ncat gdb.commands \"$last\"\nls -l gdb.sock vmlinux\n";
+
 fn own_kernel() {
     let world = world();
-    world.program(
-        "gdb",
-        "#!/bin/sh\nfor last; do :; done\ncat gdb.commands \"$last\"\nls -l gdb.sock vmlinux\n",
-    );
+    world.program("gdb", SHOWING_GDB);
     let file = world.root().join("commands");
     std::fs::write(&file, "of the user\n").unwrap();
     let args = repro(&world, &["--gdb-script", file.to_str().unwrap()]);
@@ -306,4 +314,78 @@ fn own_kernel() {
     let folder = world.out("run").join("repro.3");
     let path: PathBuf = folder.join("vmlinux");
     assert!(path.is_file(), "{:?}", World::names(&folder));
+}
+
+fn own_sources() {
+    let world = World::new();
+    std::fs::write(world.project().join("configs/debuginfo.config"), "# Nothing more.\n").unwrap();
+    world.program("gdb", SHOWING_GDB);
+    let file = world.root().join("commands");
+    std::fs::write(&file, "").unwrap();
+    world.assert_passed(&world.run(&world.variant("one", "run")));
+    let args = repro(&world, &["--gdb-script", file.to_str().unwrap()]);
+    says(&world.run(&args), 0, &["compile    mini-1.0 patched with debug info"]);
+    world.assert_passed(&world.run(&world.variant("two", "two")));
+    let tree = World::names(&world.cache.join("tree"));
+    let tree = world.cache.join("tree").join(&tree[0]).join("src");
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    assert!(read(tree.join("include/variant.h")).contains("two"), "it would show another's source");
+    let run = world.run(&args);
+    assert_eq!(run.code, Some(0), "{run}");
+    let own = world.out("run").join("repro.2/sources");
+    assert!(read(own.join("include/variant.h")).contains("one"));
+    assert!(own.join("kernel/xyzzy.c").is_file() && !own.join("lib").exists());
+    // A file that is the series' own comes before what is the pristine tree's.
+    let rule =
+        |from: PathBuf, to: PathBuf| format!("set substitute-path {} {}\n", from.display(), to.display());
+    let own = run.stdout.find(&rule(tree.join("kernel/xyzzy.c"), "sources/kernel/xyzzy.c".into()));
+    let all =
+        run.stdout.find(&format!("set substitute-path {} {}/source/", tree.display(), world.cache.display()));
+    assert!(own.is_some() && own < all, "{run}");
+}
+
+fn of_selftest() {
+    let world = world();
+    world.program("gdb", SHOWING_GDB);
+    let file = world.root().join("commands");
+    std::fs::write(&file, "of the user\n").unwrap();
+    let run = world.run(&selftest(&world, "selftest"));
+    assert_eq!(run.code, Some(0), "{run}");
+    let out = world.out("selftest").display().to_string();
+    let args = |more: &[&str]| -> Vec<String> {
+        let words = ["repro", &out, "mini mine/t m64", "--gdb-script", file.to_str().unwrap()];
+        words.iter().chain(more).map(ToString::to_string).collect()
+    };
+    says(&world.run(&args(&["--break", "a b"])), 2, &["--break <FUNC>", "a function's name"]);
+    let without: Vec<String> = ["repro", &out, "t", "--break", "f"].map(str::to_owned).to_vec();
+    says(&world.run(&without), 2, &["--gdb"]);
+    // The tree has gone on.
+    let source = world.root().join("source/mini/lib/a.c");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.clone() + "int edited;\n").unwrap();
+    says(&world.run(&args(&[])), 2, &["mini mine/t m64: its source, series, configuration or compiler"]);
+    std::fs::write(&source, &text).unwrap();
+    let run = world.run(&args(&["--break", "main", "--break", "nowhere"]));
+    says(
+        &run,
+        0,
+        &[
+            "compile    mini kselftest with debug info",
+            "the kernel is the one that was judged",
+            "--break nowhere: neither the kernel nor the program has a function of that name",
+        ],
+    );
+    assert!(!run.stderr.contains("--break main"), "{run}");
+    for word in [
+        "->filename, \"/kselftest/mine/t\")",
+        "add-symbol-file selftest.t -o $abimatrix_at\n",
+        "thbreak *main\n",
+        "hbreak nowhere\n",
+        "mini mine/t m64: it stops where the program begins",
+        "of the user\n",
+    ] {
+        assert!(run.stdout.contains(word), "{word}: {run}");
+    }
+    assert!(!run.stdout.contains("abimatrix-args"), "{run}");
+    assert!(world.out("selftest").join("repro.2/selftest.t").is_file());
 }

@@ -40,6 +40,10 @@ fn main() {
             attend::shell,
         ),
         ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
+        (
+            "gdb stops where a kselftest begins, in its main, and in a function of the kernel",
+            attend::of_selftest,
+        ),
         ("a splat has lines of the source once its debug info is there", attend::decoded),
         ("both transports give the same, side by side", both_transports),
         ("an oops over ssh is the oops and no lost connection", seeded::oops_over_ssh),

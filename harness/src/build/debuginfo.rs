@@ -121,13 +121,14 @@ fn fragment(project: &Project) -> Result<(Fragment, String), Trouble> {
     Ok((parsed.map_err(|error| Cause::ConfigDropped { detail: error.to_string() })?, text))
 }
 
-/// Compiles the kernel that `configured` was made for by `fragments` with debug info, or finds it.
+/// Compiles the kernel that `configured` was made for by `fragments`, and by what is merely wished for, with
+/// debug info, or finds it.
 pub async fn build(
     bench: Bench<'_>,
     project: &Project,
     what: &str,
     overlay: &Overlay,
-    (configured, mut fragments): (&Configured, Vec<Fragment>),
+    (configured, (mut fragments, wishes)): (&Configured, (Vec<Fragment>, &[Fragment])),
 ) -> Result<DebugKernel, Trouble> {
     let ordinary = kernel::key(&bench, overlay, configured);
     let (more, text) = fragment(project)?;
@@ -145,7 +146,7 @@ pub async fn build(
         fragments.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
     }
     fragments.push(more);
-    let config = config::configure(&mut bench, &what, overlay, &fragments).await?;
+    let config = config::configure_with(&mut bench, &what, overlay, &fragments, wishes).await?;
     bench.tree(overlay).await?;
     // Whoever held the work tree may have built the very same.
     if let Some(entry) = find()? {

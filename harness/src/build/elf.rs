@@ -1,8 +1,10 @@
 //! Which ABI a binary really has, and what it needs to run: read from its ELF header. Pure.
 
+use std::collections::BTreeSet;
+
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::{Endianness, FileKind};
+use object::{Endianness, FileKind, Object as _, ObjectSymbol as _};
 
 use crate::broken::broken;
 use crate::model::Abi;
@@ -77,6 +79,40 @@ pub fn is_fixed(bytes: &[u8]) -> bool {
         }
 }
 
+/// What a debugger has to know of an executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// The lowest address of what is executable in the file. The kernel takes it for where code begins.
+    pub begins: u64,
+    /// Its functions, if it has symbols.
+    pub functions: BTreeSet<String>,
+}
+
+/// Reads that; none if it is no executable of x86, or damaged.
+pub fn code(bytes: &[u8]) -> Option<Code> {
+    fn of<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result<Option<u64>> {
+        let header = Header::parse(bytes)?;
+        let endian = header.endian()?;
+        let segments = header.program_headers(endian, bytes)?.iter();
+        let executable = segments.filter(|segment| {
+            segment.p_type(endian) == elf::PT_LOAD && (segment.p_flags(endian) & elf::PF_X).0 != 0
+        });
+        Ok(executable.map(|segment| segment.p_vaddr(endian).into()).min())
+    }
+    read(bytes).ok()?;
+    let begins = match FileKind::parse(bytes).ok()? {
+        FileKind::Elf64 => of::<elf::FileHeader64<Endianness>>(bytes),
+        FileKind::Elf32 => of::<elf::FileHeader32<Endianness>>(bytes),
+        _ => return None,
+    };
+    let symbols = object::File::parse(bytes).ok()?;
+    let functions = symbols
+        .symbols()
+        .filter(|symbol| symbol.is_definition() && symbol.kind() == object::SymbolKind::Text);
+    let functions = functions.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
+    Some(Code { begins: begins.ok()??, functions })
+}
+
 /// Proves that a binary is of `abi`; the error says what it is instead.
 pub fn prove(bytes: &[u8], abi: Abi) -> Result<ElfFacts, String> {
     let facts = read(bytes)?;
@@ -91,6 +127,31 @@ pub fn prove(bytes: &[u8], abi: Abi) -> Result<ElfFacts, String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_debugger_learns_where_code_begins_and_what_functions_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let [source, program] = ["t.c", "t"].map(|name| folder.path().join(name));
+        std::fs::write(
+            &source,
+            "static int helper(void) { return 0; }\nint main(void) { return helper(); }\n",
+        )
+        .unwrap();
+        let gcc = |how: &[&str]| {
+            let mut gcc = std::process::Command::new("gcc");
+            assert!(gcc.args(how).arg("-o").arg(&program).arg(&source).status().unwrap().success());
+            std::fs::read(&program).unwrap()
+        };
+        for (how, low) in [(&["-O0", "-pie", "-fPIE"][..], true), (&["-O0", "-static", "-no-pie"], false)] {
+            let code = code(&gcc(how)).unwrap();
+            // Of one that can be moved the addresses begin with zero, which is no code.
+            assert_eq!(code.begins < 0x10_0000, low, "{how:?}: {code:x?}");
+            assert!(code.begins > 0, "{how:?}");
+            assert!(["main", "helper"].iter().all(|name| code.functions.contains(*name)), "{how:?}");
+        }
+        assert_eq!(code(&gcc(&["-s"])).unwrap().functions, BTreeSet::new());
+        assert_eq!(code(b"#!/bin/sh\n"), None);
+    }
 
     /// The smallest header that has a class and a machine.
     fn header(class: u8, machine: u16) -> Vec<u8> {

@@ -168,24 +168,28 @@ pub(super) fn nodes_of(root: &Path) -> io::Result<BTreeMap<String, Node>> {
     Ok(nodes)
 }
 
-/// The selftest's programs in an image, by name.
-pub fn tests_in(image: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+/// The files in the archives of an image whose paths, from the root of the guest, `is_wanted` picks.
+pub fn files_in(image: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     let mut rest = Cursor::new(fs::read(image)?);
     loop {
         let mut reader = cpio::NewcReader::new(rest)?;
-        if reader.entry().is_trailer() {
-            return Ok(found);
-        }
         let path = format!("/{}", reader.entry().name());
-        if let Some(name) = path.strip_prefix(TEST_DIR).and_then(|path| path.strip_prefix('/'))
-            && reader.entry().mode() & 0o170_000 == 0o100_000
-        {
+        let is_last = reader.entry().is_trailer();
+        if !is_last && is_wanted(&path) && reader.entry().mode() & 0o170_000 == 0o100_000 {
             let mut bytes = Vec::new();
             io::Read::read_to_end(&mut reader, &mut bytes)?;
-            found.push((name.to_owned(), bytes));
+            found.push((path, bytes));
         }
         rest = reader.finish()?;
+        // The next archive begins where a header may.
+        let at = rest.position() as usize;
+        let zeros = rest.get_ref()[at.min(rest.get_ref().len())..].iter().take_while(|byte| **byte == 0);
+        let begins = at + if is_last { zeros.count() } else { 0 };
+        if is_last && begins >= rest.get_ref().len() {
+            return Ok(found);
+        }
+        rest.set_position(begins as u64);
     }
 }
 
@@ -233,11 +237,20 @@ mod tests {
         let nodes = nodes.map(|(path, text)| (path.to_owned(), file(text)));
         let image = tempfile::NamedTempFile::new().unwrap();
         fs::write(image.path(), archive(nodes.into()).unwrap()).unwrap();
-        let found = tests_in(image.path()).unwrap();
-        assert_eq!(found, [("a_test", "one"), ("b_test", "two")].map(|(n, t)| (n.into(), t.into())));
+        let tests = || files_in(image.path(), |path| path.starts_with("/test/"));
+        let found = |names: &[(&str, &str)]| -> Vec<(String, Vec<u8>)> {
+            names.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect()
+        };
+        assert_eq!(tests().unwrap(), found(&[("/test/a_test", "one"), ("/test/b_test", "two")]));
+        // Behind it another one, as an image of kselftests has them.
+        let mut both = fs::read(image.path()).unwrap();
+        both.resize(both.len().next_multiple_of(512), 0);
+        both.extend(archive([("test/c".to_owned(), file("three"))].into()).unwrap());
+        fs::write(image.path(), both).unwrap();
+        assert_eq!(tests().unwrap()[2..], found(&[("/test/c", "three")]));
         // What is no image is told, whatever it is.
         fs::write(image.path(), "no archive").unwrap();
-        assert!(tests_in(image.path()).is_err());
+        assert!(tests().is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use taken::libraries_of_host;
 use taken::{DEPFILE, Taken};
 
 /// Where the directories lie in a tree.
-const SELFTESTS: &str = "tools/testing/selftests";
+pub const SELFTESTS: &str = "tools/testing/selftests";
 /// Where an installed kselftest lies in the guest.
 pub const ROOT: &str = "kselftest";
 

@@ -454,12 +454,26 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A word that [`quote`] has made, as it was.
-pub fn unquote(word: &str) -> String {
-    match word.strip_prefix('\'').and_then(|word| word.strip_suffix('\'')) {
-        Some(inside) => inside.replace(r"'\''", "'"),
-        None => word.to_owned(),
+/// The words of a line that [`quote`] has made each of, as they were.
+pub fn unquote(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut inside, mut between, mut chars) = (false, true, line.chars());
+    while let Some(c) = chars.next() {
+        if c == ' ' && !inside {
+            between = true;
+            continue;
+        }
+        if std::mem::take(&mut between) {
+            words.push(String::new());
+        }
+        let word = words.last_mut().expect("a word has begun");
+        match c {
+            '\'' => inside = !inside,
+            '\\' if !inside => word.extend(chars.next()),
+            c => word.push(c),
+        }
     }
+    words
 }
 
 /// The last bytes of a stream.

@@ -107,7 +107,8 @@ fn a_tail_keeps_the_end() {
 
 #[test]
 fn what_was_quoted_is_read_back() {
-    for word in ["", "plain", "two words", "it's", "'", "''", "a'b'c", "--option=x y"] {
-        assert_eq!(unquote(&quote(word)), word);
-    }
+    let words = ["", "plain", "two words", "it's", "'", "''", "a'b'c", "--option=x y", ""];
+    words.iter().for_each(|word| assert_eq!(unquote(&quote(word)), [*word]));
+    assert_eq!(unquote(&words.map(quote).join(" ")), words);
+    assert_eq!(unquote(" "), [""; 0]);
 }

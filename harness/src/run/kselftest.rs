@@ -23,7 +23,7 @@ use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
 use crate::build::initramfs;
-use crate::build::kconfig::{FinalConfig, Fragment, Value};
+use crate::build::kconfig::FinalConfig;
 use crate::build::kernel::{self, Bench, BuiltKernel};
 use crate::build::kselftest::{self as directories, Built, Program, Recipe};
 use crate::build::series::Overlay;
@@ -34,7 +34,7 @@ use crate::judge::kselftest::Expected;
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
 use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath};
-use crate::plan::files::{Kernel, Source, read_fragment};
+use crate::plan::files::{Kernel, Source};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
 use crate::report::kselftest::{
@@ -43,8 +43,9 @@ use crate::report::kselftest::{
 use crate::report::record::State;
 use crate::report::sealed::AnyRun;
 
-/// The fragment with what kselftests take for granted and none of their `config` says.
-const FRAGMENT: &str = "configs/kselftest.config";
+mod asked;
+
+pub(super) use asked::Asked;
 
 /// What the report shows of a configuration: what decides most often whether an ABI differs.
 const SHOWN: [&str; 12] = [
@@ -372,30 +373,15 @@ impl Conductor<'_> {
     /// The kernel with all that the directories ask for.
     async fn built_kernel(&self, bench: &mut Bench<'_>, ready: &Ready<'_>) -> Result<BuiltKernel, Trouble> {
         let what = format!("{} kselftest", ready.kernel.name);
-        let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-        let mut fragments = config::base(bench)?;
-        let path = self.means.project.root().join(FRAGMENT);
-        let text = read_fragment(&path).map_err(|error| dropped(error.to_string()))?;
-        let mut wishes = vec![Fragment::parse(FRAGMENT, &text).map_err(|error| dropped(error.to_string()))?];
-        for Listed { dir, .. } in &ready.dirs {
-            let Some(text) = directories::file(&ready.pristine, dir, "config") else { continue };
-            match Fragment::parse(dir.as_str(), &text) {
-                Ok(mut fragment) => {
-                    // There are no modules in the guest to load.
-                    for entry in fragment.entries.iter_mut().filter(|entry| entry.value == Value::Module) {
-                        entry.value = Value::Yes;
-                    }
-                    wishes.push(fragment);
-                }
-                Err(error) => {
-                    self.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
-                }
-            }
+        let dirs = ready.dirs.iter().map(|listed| &listed.dir);
+        let asked = Asked::of(bench, self.means.project, dirs)?;
+        for (dir, error) in &asked.unread {
+            self.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
         }
-        for conflict in contradictions(&fragments, &wishes) {
+        for conflict in asked.contradictions() {
             self.ledger.note([format!("{}: {conflict}", ready.kernel.name)]);
         }
-        fragments.retain(|fragment| !fragment.entries.is_empty());
+        let Asked { fragments, wishes, .. } = asked;
         let configured: Configured =
             config::configure_with(bench, &what, &Overlay::none(), &fragments, &wishes).await?;
         kernel::build(bench, &what, &Overlay::none(), configured).await
@@ -495,21 +481,6 @@ impl Conductor<'_> {
             cells.spawn_local(async move { job.run(&machine).await });
         }
     }
-}
-
-/// Lines of two fragments that want different values: the first that asked has it.
-fn contradictions(fragments: &[Fragment], wishes: &[Fragment]) -> Vec<String> {
-    let mut first: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
-    let mut found = Vec::new();
-    for Fragment { name, entries } in fragments.iter().chain(wishes) {
-        for entry in entries {
-            let (by, value) = *first.entry(entry.symbol.as_str()).or_insert((name, &entry.value));
-            if *value != entry.value {
-                found.push(format!("{name} asks for {}={}, and {by} for {value}", entry.symbol, entry.value));
-            }
-        }
-    }
-    found
 }
 
 /// Why a program cannot be run, if that is known before.

@@ -64,8 +64,53 @@ pub fn debugger() {
         let address = line.rsplit("0x").next().and_then(|digits| u64::from_str_radix(digits, 16).ok());
         let address = address.unwrap_or_else(|| panic!("{abi}: {line}"));
         assert!(address > 0x1000 && (abi == "m64") == (address > u64::from(u32::MAX)), "{abi}: {line}");
+        // Nor is it the work tree's, in which anything may lie.
+        assert!(!gdb.stderr.contains("more recent") && !gdb.stdout.contains("more recent"), "{abi}: {gdb}");
         // Debug info moves nothing: what is held is what was judged.
         assert!(gdb.stderr.contains("the kernel is the one that was judged"), "{abi}: {gdb}");
+    }
+}
+
+/// Where its program begins, in its `main`, and then in a function that was named.
+const SELFTEST_SCRIPT: &str = "\
+continue
+info symbol $pc
+continue
+info symbol $pc
+continue
+bt 1
+";
+
+/// Of the directories of the test of kselftests, those with a `config`: their kernel is the same.
+pub fn of_selftest() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("run").display().to_string();
+    let dirs = ["rlimits", "sigaltstack", "timens"];
+    let run = xtask(
+        &[&["test-selftest"], &dirs[..], &["--kernel", KERNEL, "--timeout", "30", "--out", &out]].concat(),
+    );
+    assert!(run.stdout.contains("sigaltstack"), "{run}");
+    let script = scratch.path().join("script");
+    std::fs::write(&script, SELFTEST_SCRIPT).unwrap();
+    for abi in ["m64", "m32", "mx32"] {
+        let cell = format!("{KERNEL} sigaltstack/sas {abi}");
+        let script = script.to_str().unwrap();
+        let gdb = xtask(&["repro", &out, &cell, "--break", "do_sigaction", "--gdb-script", script]);
+        assert_eq!(gdb.code, Some(0), "{abi}: {gdb}");
+        let mut rest = gdb.stdout.as_str();
+        for line in [
+            "sas begins\n",
+            "finalize_exec in section .text",
+            // Of the program, wherever it was put.
+            "main in section .text of",
+            "do_sigaction (",
+            "kernel/signal.c:",
+        ] {
+            let at = rest.find(line).unwrap_or_else(|| panic!("{abi}: {line}: {gdb}"));
+            rest = &rest[at..];
+        }
+        assert!(!gdb.stderr.contains("more recent") && !gdb.stdout.contains("more recent"), "{abi}: {gdb}");
+        assert!(!gdb.stderr.contains("--break"), "{abi}: {gdb}");
     }
 }
 
