@@ -10,6 +10,8 @@ mod attend;
 mod ended;
 #[path = "t3/mistakes.rs"]
 mod mistakes;
+#[path = "t3/mutants.rs"]
+mod mutants;
 #[path = "t3/reports.rs"]
 mod reports;
 #[path = "t3/repro.rs"]
@@ -41,7 +43,7 @@ fn main() {
         ),
         ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
         (
-            "gdb stops where a kselftest begins, in its main, and in a function of the kernel",
+            "by hand: gdb stops where a kselftest begins, in its main, and in a function of the kernel",
             attend::of_selftest,
         ),
         ("a splat has lines of the source once its debug info is there", attend::decoded),
@@ -82,6 +84,8 @@ fn main() {
             "a seeded x32 bug is told in every format, and the kernel's kunit.py counts as we do",
             reports::seeded,
         ),
+        ("six seeded bugs are caught by what they name, by the doors that lead to them", mutants::caught),
+        ("a seeded bug that is seen by something else is not caught", mutants::uncaught),
     ]);
 }
 
