@@ -157,6 +157,7 @@ int main(void)
 			break;
 		}
 	}
+	look_for_leaks();
 	link_bye(i);
 	link_wait_close();
 	link_shut();
