@@ -21,6 +21,8 @@ enum Kind {
     },
     /// `__aligned_u64`.
     Aligned64,
+    /// A `loff_t` as preadv(2) and its kin have it by two arguments, `pos_l` and `pos_h`.
+    LoHi,
     /// As wide as a register of C's model: `long`, `size_t`.
     Word {
         signed: bool,
@@ -33,7 +35,7 @@ const fn fixed(bytes: u64, signed: bool) -> Kind {
 }
 
 /// The types that have a name of their own, `__` left out in front.
-const TYPES: [(&str, Kind); 32] = [
+const TYPES: [(&str, Kind); 34] = [
     ("char", fixed(1, true)),
     ("u8", fixed(1, false)),
     ("s8", fixed(1, true)),
@@ -52,6 +54,7 @@ const TYPES: [(&str, Kind); 32] = [
     ("umode_t", fixed(2, false)),
     ("clockid_t", fixed(4, true)),
     ("key_t", fixed(4, true)),
+    ("rwf_t", fixed(4, true)),
     ("socklen_t", fixed(4, false)),
     ("u64", fixed(8, false)),
     ("s64", fixed(8, true)),
@@ -60,6 +63,8 @@ const TYPES: [(&str, Kind); 32] = [
     ("unsigned long long", fixed(8, false)),
     ("long long", fixed(8, true)),
     ("aligned_u64", Kind::Aligned64),
+    // glibc's macro, which is what a caller writes there.
+    ("LO_HI_LONG", Kind::LoHi),
     ("long", Kind::Word { signed: true }),
     ("ssize_t", Kind::Word { signed: true }),
     ("unsigned long", Kind::Word { signed: false }),
@@ -88,7 +93,7 @@ impl CType {
     pub(super) fn bytes(&self, abi: Abi) -> u64 {
         match (self.kind, abi) {
             (Kind::Fixed { bytes, .. }, _) => bytes,
-            (Kind::Aligned64, _) => 8,
+            (Kind::Aligned64 | Kind::LoHi, _) => 8,
             (Kind::Word { .. } | Kind::Pointer, Abi::M64) => 8,
             (Kind::Word { .. } | Kind::Pointer, Abi::M32 | Abi::Mx32) => 4,
         }
@@ -107,18 +112,38 @@ impl CType {
         matches!(self.kind, Kind::Fixed { bytes: 1..=4, .. })
     }
 
-    /// Negative values keep their sign in a register.
-    pub(super) fn is_signed(&self) -> bool {
-        matches!(self.kind, Kind::Fixed { signed: true, .. } | Kind::Word { signed: true })
+    /// It stands for more than one argument, and nothing in memory is like it.
+    pub(super) fn is_argument_only(&self) -> bool {
+        self.kind == Kind::LoHi
     }
 
-    /// Registers that an argument takes: i386 splits 64 bits, low half first, and aligns no pair.
+    /// Negative values keep their sign in a register.
+    pub(super) fn is_signed(&self) -> bool {
+        matches!(self.kind, Kind::Fixed { signed: true, .. } | Kind::Word { signed: true } | Kind::LoHi)
+    }
+
+    /// Registers that an argument takes: i386 splits 64 bits, low half first, and aligns no pair. The two
+    /// arguments of [`Kind::LoHi`] are there by m64, too; x32's entry takes one.
     pub(super) fn registers(&self, abi: Abi) -> usize {
-        if abi == Abi::M32 && self.bytes(abi) == 8 { 2 } else { 1 }
+        match (abi, self.kind) {
+            (Abi::M64, Kind::LoHi) => 2,
+            (Abi::M32, _) if self.bytes(abi) == 8 => 2,
+            _ => 1,
+        }
+    }
+
+    /// What a caller of this ABI puts into the registers of an argument for `number`.
+    pub(super) fn in_registers(&self, abi: Abi, number: u64) -> Vec<u64> {
+        match (abi, self.registers(abi)) {
+            (Abi::M32, 2) => vec![number & 0xffff_ffff, number >> 32],
+            // The first has all of it already, and the kernel shifts the second out.
+            (_, 2) => vec![number, number >> 32],
+            _ => vec![self.in_register(abi, number)],
+        }
     }
 
     /// What a caller of this ABI puts into a 64-bit register for `number`.
-    pub(super) fn in_register(&self, abi: Abi, number: u64) -> u64 {
+    fn in_register(&self, abi: Abi, number: u64) -> u64 {
         match (self.bytes(abi), self.is_signed()) {
             (8, _) => number,
             (bytes, true) => {
@@ -180,6 +205,7 @@ mod tests {
             ("__u64", [(8, 8, 1), (8, 4, 2), (8, 8, 1)]),
             ("loff_t", [(8, 8, 1), (8, 4, 2), (8, 8, 1)]),
             ("__aligned_u64", [(8, 8, 1), (8, 8, 2), (8, 8, 1)]),
+            ("LO_HI_LONG", [(8, 8, 2), (8, 8, 2), (8, 8, 1)]),
             ("unsigned  long", [(8, 8, 1), (4, 4, 1), (4, 4, 1)]),
         ] {
             let ctype = CType::parse(name).unwrap();
@@ -201,7 +227,18 @@ mod tests {
             ("loff_t", Abi::Mx32, minus, minus),
             ("u16", Abi::M64, 0x12345, 0x2345),
         ] {
-            assert_eq!(CType::parse(name).unwrap().in_register(abi, number), expected, "{name} {abi}");
+            assert_eq!(CType::parse(name).unwrap().in_registers(abi, number), [expected], "{name} {abi}");
+        }
+        let number = 0x1_8000_0002;
+        for (name, abi, expected) in [
+            ("loff_t", Abi::M64, &[number][..]),
+            ("loff_t", Abi::M32, &[0x8000_0002, 1]),
+            ("loff_t", Abi::Mx32, &[number]),
+            ("LO_HI_LONG", Abi::M64, &[number, 1]),
+            ("LO_HI_LONG", Abi::M32, &[0x8000_0002, 1]),
+            ("LO_HI_LONG", Abi::Mx32, &[number]),
+        ] {
+            assert_eq!(CType::parse(name).unwrap().in_registers(abi, number), expected, "{name} {abi}");
         }
     }
 

@@ -186,15 +186,13 @@ impl Scene {
             if let Some((_, raw)) = self.raw.iter().rev().find(|(argument, _)| argument == name) {
                 put(format!("arg {register} {raw:#x}"));
             } else {
-                match (self.resolved(value, abi)?, ctype.registers(abi)) {
-                    (Some(number), 2) => {
-                        put(format!("arg {register} {:#x}", number & 0xffff_ffff));
-                        put(format!("arg {} {:#x}", register + 1, number >> 32));
+                match self.resolved(value, abi)? {
+                    Some(number) => {
+                        for (more, part) in ctype.in_registers(abi, number).iter().enumerate() {
+                            put(format!("arg {} {part:#x}", register + more));
+                        }
                     }
-                    (Some(number), _) => {
-                        put(format!("arg {register} {:#x}", ctype.in_register(abi, number)));
-                    }
-                    (None, _) => put(format!("arg {register} {}", self.word(value, abi)?)),
+                    None => put(format!("arg {register} {}", self.word(value, abi)?)),
                 }
             }
             register += ctype.registers(abi);

@@ -372,6 +372,9 @@ pub(super) fn contract(file: File) -> std::result::Result<Contract, String> {
 
 fn field(text: &str, constants: &BTreeMap<String, Value>) -> std::result::Result<Field, String> {
     let declared = declaration(text)?;
+    if declared.ctype.is_argument_only() {
+        return Err(format!("`{text}`: {} is a type of arguments alone", declared.ctype));
+    }
     let value = match declared.value {
         Some(_) if declared.count != 1 => return Err(format!("`{text}`: an array has no value, it is zero")),
         Some(value) => Value::parse(value, constants)?,
