@@ -117,6 +117,12 @@ impl CType {
         self.kind == Kind::LoHi
     }
 
+    /// Whether this ABI has room for `number`, be it with a sign or without.
+    pub(super) fn holds(&self, abi: Abi, number: u64) -> bool {
+        let bits = 8 * self.bytes(abi);
+        bits == 64 || number >> bits == 0 || (number as i64) >> (bits - 1) == -1
+    }
+
     /// Negative values keep their sign in a register.
     pub(super) fn is_signed(&self) -> bool {
         matches!(self.kind, Kind::Fixed { signed: true, .. } | Kind::Word { signed: true } | Kind::LoHi)
@@ -239,6 +245,25 @@ mod tests {
             ("LO_HI_LONG", Abi::Mx32, &[number]),
         ] {
             assert_eq!(CType::parse(name).unwrap().in_registers(abi, number), expected, "{name} {abi}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_room_by_an_abi_or_not() {
+        // name, number, by m64, m32, mx32
+        for (name, number, expected) in [
+            ("size_t", 1 << 32, [true, false, false]),
+            ("size_t", 0xffff_ffff, [true; 3]),
+            ("size_t", u64::MAX, [true; 3]),
+            ("long", (-0x8000_0001_i64) as u64, [true, false, false]),
+            ("long", (-0x8000_0000_i64) as u64, [true; 3]),
+            ("int", 1 << 32, [false; 3]),
+            ("u16", 0x1_0000, [false; 3]),
+            ("loff_t", 1 << 63, [true; 3]),
+            ("LO_HI_LONG", 1 << 32, [true; 3]),
+        ] {
+            let ctype = CType::parse(name).unwrap();
+            assert_eq!(Abi::ALL.map(|abi| ctype.holds(abi, number)), expected, "{name} {number:#x}");
         }
     }
 

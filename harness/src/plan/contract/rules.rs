@@ -99,6 +99,8 @@ fn other_doors(abi: Abi) -> &'static [(&'static str, &'static str, Abi)] {
 
 /// What a 32-bit layout has no room for.
 const NARROW: &str = "the register has 32 bits";
+/// What a word of 32 bits has no room for.
+const NO_ROOM: &str = "its type has 32 bits here";
 
 struct Rules<'a> {
     contract: &'a Contract,
@@ -386,7 +388,15 @@ impl Rules<'_> {
             for (place, value) in &given.with {
                 name.push_str(&format!(", {place} = {value}"));
             }
-            self.call(&name, &given.cite, &expect, |_| Ok(Ok(scene.clone())))?;
+            let (ctype, value) = scene.at(&given.place)?;
+            let number = value.as_number();
+            let fits = |layout| number.is_none_or(|number| ctype.holds(layout, number));
+            if !Abi::ALL.into_iter().any(fits) {
+                return Err(format!("`{name}`: {ctype} has room for that by no ABI"));
+            }
+            self.call(&name, &given.cite, &expect, |layout| {
+                Ok(if fits(layout) { Ok(scene.clone()) } else { Err(NO_ROOM) })
+            })?;
         }
         Ok(())
     }

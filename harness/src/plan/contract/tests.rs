@@ -116,6 +116,24 @@ fn what_an_abi_cannot_express_is_said_with_the_reason() {
 }
 
 #[test]
+fn a_value_is_tried_where_its_type_has_room_for_it() {
+    let value = |place: &str, value: &str| {
+        let given = format!("{{in: {place}, value: {value}, gives: 7, cite: here}}");
+        load_text(&SMALL.replace("  cannot_be", &format!("  values: [{given}]\n  cannot_be")))
+    };
+    let contract = value("it.c", "1<<32").unwrap();
+    let name = "values: it.c = 1<<32";
+    for abi in Abi::ALL {
+        let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
+        let runs = cases.cases.iter().any(|case| case.planned.name == name);
+        let not = cases.not_applicable.iter().find(|not| not.name == name);
+        assert_eq!((runs, not.is_none()), (abi == Abi::M64, abi == Abi::M64), "{abi}");
+    }
+    let error = value("flags", "1<<32").unwrap_err();
+    assert!(error.contains("`values: flags = 1<<32`: unsigned int has room for that by no ABI"), "{error}");
+}
+
+#[test]
 fn flags_are_tried_alone_together_and_unknown() {
     let contract = load_text(SMALL).unwrap();
     let cases = contract.cases(Abi::M64, &numbers(), &BTreeSet::new());
