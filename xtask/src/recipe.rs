@@ -9,10 +9,14 @@ use harness::plan::host;
 use harness::plan::recipe::{Asked, BaseConfig, Recipe};
 use harness::process::Ctx;
 
-use crate::cli::Kernels;
+use crate::cli::{Kernels, RunArgs};
+use crate::{runs, session, setup};
 
-/// What the command line says of configuring and compiling. Files are read here, once.
-pub async fn recipe(args: &Kernels, ctx: &Ctx) -> Result<Recipe> {
+/// What the command line says of configuring and compiling. Files are read here, once. A program that
+/// it chooses has to be there, or is installed if that was asked for: what it says of itself is part of
+/// what is built.
+pub async fn recipe(run: &RunArgs, ctx: &Ctx) -> Result<Recipe> {
+    let args = &run.kernels;
     let mut asked = Vec::new();
     for path in &args.config {
         let (path, text) = read(path)?;
@@ -34,6 +38,14 @@ pub async fn recipe(args: &Kernels, ctx: &Ctx) -> Result<Recipe> {
     }
     let mut recipe = Recipe { base, asked, make: args.make.clone(), build_folder, toolchain: None };
     config::asked(&recipe)?;
+    let mut lacks = host::missing_of_choice(ctx, &recipe);
+    // After a Ctrl-C nothing is installed.
+    if run.common.setup && !run.dry_run && !lacks.is_empty() && session::stopped(&ctx.stop).is_none() {
+        let wanted: Vec<_> = lacks.into_iter().map(|(tool, _)| tool).collect();
+        tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
+        lacks = host::missing_of_choice(ctx, &recipe);
+    }
+    runs::complain(&lacks)?;
     recipe.toolchain = host::toolchain(ctx, &recipe).await.map_err(anyhow::Error::msg)?;
     Ok(recipe)
 }

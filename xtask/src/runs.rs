@@ -40,9 +40,15 @@ pub fn complain(lacks: &[(Tool, String)]) -> Result<()> {
     }
     let mut text = String::from("this machine lacks what the run needs:");
     for (tool, why) in lacks {
-        text.push_str(&format!("\n  {}: {why} (package {})", tool.name, tool.packages.join(" and ")));
+        let package = match tool.packages.is_empty() {
+            true => tool.purpose.to_owned(),
+            false => format!("package {}", tool.packages.join(" and ")),
+        };
+        text.push_str(&format!("\n  {}: {why} ({package})", tool.name));
     }
-    text.push_str("\nrun the same command with --setup to install it, or see `cargo xtask doctor`");
+    if lacks.iter().any(|(tool, _)| !tool.packages.is_empty()) {
+        text.push_str("\nrun the same command with --setup to install it, or see `cargo xtask doctor`");
+    }
     Err(anyhow::anyhow!(text).context(Exit::Incomplete))
 }
 

@@ -126,7 +126,7 @@ pub async fn prepare(
         option: args.option.clone(),
         selftest: args.selftest.clone(),
         contract: args.contract.0,
-        recipe: recipe::recipe(&args.run.kernels, ctx).await?,
+        recipe: recipe::recipe(&args.run, ctx).await?,
         legs: args.leg.clone(),
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,

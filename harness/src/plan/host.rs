@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use super::tools::{Check, Need, Tool, tools};
+use super::tools::{self, Check, Need, Tool, tools};
 use crate::broken::broken;
 use crate::model::Abi;
 use crate::process::{Cmd, Ctx};
@@ -122,7 +122,7 @@ impl Host {
     /// Where a program of the table is.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         let found =
-            self.found.iter().find(|found| matches!(found.tool.check, Check::Program(of) if of == name))?;
+            self.found.iter().find(|found| matches!(&found.tool.check, Check::Program(of) if of == name))?;
         found.state.as_ref().ok().map(PathBuf::from)
     }
 }
@@ -145,11 +145,11 @@ pub async fn look(ctx: &Ctx, store: &Store) -> Host {
     let mut found = Vec::new();
     for tool in tools() {
         let state = match &tool.check {
-            Check::Program("gcc") if compiler.is_some() => {
+            Check::Program(name) if name == "gcc" && compiler.is_some() => {
                 let version = compiler.as_ref().map(|c| c.version.clone()).unwrap_or_default();
                 Ok(version.lines().next().unwrap_or_default().to_owned())
             }
-            Check::Program("qemu-system-x86_64") => match &qemu {
+            Check::Program(name) if name == "qemu-system-x86_64" => match &qemu {
                 Ok(qemu) => Ok(qemu.version.clone()),
                 Err(why) => Err(why.clone()),
             },
@@ -217,6 +217,27 @@ async fn compiler(ctx: &Ctx, gcc: Option<PathBuf>, ld: Option<PathBuf>) -> Optio
         libraries.insert(abi, stamps.join(" "));
     }
     Some(Compiler { version: version.trim_end().to_owned(), libraries })
+}
+
+/// The programs that `--make` chooses and that are absent, and why they count as that.
+pub fn missing_of_choice(ctx: &Ctx, recipe: &Recipe) -> Vec<(Tool, String)> {
+    let path = search_path(ctx);
+    let mut missing: Vec<(Tool, String)> = Vec::new();
+    for words in recipe.programs() {
+        // `ccache clang -m64` names two, `env A=1 clang` too.
+        let programs =
+            words.iter().take_while(|word| !word.starts_with('-')).filter(|word| !word.contains('='));
+        for program in programs {
+            let (here, why) = match program.contains('/') {
+                true => (Path::new(program).exists(), format!("no {program}")),
+                false => (find(&path, program).is_some(), "not found".to_owned()),
+            };
+            if !here && missing.iter().all(|(tool, _)| tool.name != *program) {
+                missing.push((tools::chosen(program), why));
+            }
+        }
+    }
+    missing
 }
 
 /// What the programs say of themselves that `--make` chooses; none if it chooses no program.

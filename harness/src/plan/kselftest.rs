@@ -168,7 +168,7 @@ pub fn tools() -> Vec<Tool> {
     let program = |name: &'static str, package: &str, purpose| Tool {
         name: name.to_owned(),
         purpose,
-        check: Check::Program(name),
+        check: Check::Program(name.into()),
         packages: vec![package.to_owned()],
         need: Need::Selftests,
     };

@@ -1,5 +1,6 @@
 //! What the job needs on the host, and which Debian package has it.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::model::Abi;
@@ -8,7 +9,7 @@ use crate::model::Abi;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// A program on the search path.
-    Program(&'static str),
+    Program(Cow<'static, str>),
     /// A file at this place.
     File(PathBuf),
     /// The compiler links a program for this ABI.
@@ -54,7 +55,7 @@ pub fn tools() -> Vec<Tool> {
     let program = |name: &'static str, package: &str, purpose| Tool {
         name: name.to_owned(),
         purpose,
-        check: Check::Program(name),
+        check: Check::Program(name.into()),
         packages: vec![package.to_owned()],
         need: Need::Required,
     };
@@ -115,6 +116,34 @@ pub fn tools() -> Vec<Tool> {
     tools
 }
 
+/// A program that `--make` chooses, with its package as far as the name tells.
+pub fn chosen(program: &str) -> Tool {
+    Tool {
+        name: program.to_owned(),
+        purpose: "--make chooses it",
+        check: Check::Program(program.to_owned().into()),
+        packages: package_of(program).into_iter().collect(),
+        need: Need::Required,
+    }
+}
+
+/// Debian's compilers have packages of their names; LLVM's other programs are in two, each of whose
+/// versions has a package of its own: `llvm-objcopy-14` is of `llvm-14`.
+fn package_of(program: &str) -> Option<String> {
+    let (name, version) = match program.rsplit_once('-') {
+        Some((name, version)) if version.bytes().all(|b| b.is_ascii_digit()) => (name, format!("-{version}")),
+        _ => (program, String::new()),
+    };
+    let package = match name {
+        "gcc" | "clang" | "ccache" | "distcc" => name,
+        "ld.lld" => "lld",
+        "ld.bfd" | "ld.gold" => "binutils",
+        name if name.starts_with("llvm-") => "llvm",
+        _ => return None,
+    };
+    Some(format!("{package}{version}"))
+}
+
 /// What a kernel from Debian's package `package` needs.
 pub fn debian_source(package: &str) -> Tool {
     Tool {
@@ -129,4 +158,27 @@ pub fn debian_source(package: &str) -> Tool {
 /// Where such a package puts its tarball.
 pub fn debian_tarball(package: &str) -> PathBuf {
     Path::new("/usr/src").join(format!("{package}.tar.xz"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_of_a_chosen_program_follows_from_its_name() {
+        for (program, package) in [
+            ("clang", Some("clang")),
+            ("clang-14", Some("clang-14")),
+            ("ld.lld-14", Some("lld-14")),
+            ("llvm-objcopy", Some("llvm")),
+            ("llvm-objcopy-14", Some("llvm-14")),
+            ("gcc-11", Some("gcc-11")),
+            ("ld.bfd", Some("binutils")),
+            ("x86_64-linux-gnu-gcc", None),
+            ("/opt/llvm/bin/clang", None),
+            ("my-cc", None),
+        ] {
+            assert_eq!(package_of(program).as_deref(), package, "{program}");
+        }
+    }
 }
