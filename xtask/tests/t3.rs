@@ -102,6 +102,10 @@ fn twelve_cells() {
         assert!(cell["cases"].as_array().is_some_and(|cases| !cases.is_empty()), "{cell:#}");
         assert_eq!(cell["guest"]["smap"], true, "{cell:#}");
         let entries = cell["entries"].as_array().unwrap();
+        let of_contract = cell["cases"].as_array().unwrap().iter();
+        let of_contract =
+            of_contract.filter(|case| case["name"].as_str().unwrap().starts_with("contract/")).count();
+        assert!(of_contract >= 50, "a contract holds for each kernel and leg: {cell:#}");
         if cell["leg"] != "patched" {
             assert!(entries.is_empty(), "{cell:#}");
             continue;
