@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use harness::build::{config, tree};
 use harness::plan::files::read_fragment;
 use harness::plan::host;
+use harness::plan::profile::Profile;
 use harness::plan::recipe::{Asked, BaseConfig, Recipe};
 use harness::process::Ctx;
 
@@ -15,7 +16,7 @@ use crate::{runs, session, setup};
 /// What the command line says of configuring and compiling. Files are read here, once. A program that
 /// it chooses has to be there, or is installed if that was asked for: what it says of itself is part of
 /// what is built.
-pub async fn recipe(run: &RunArgs, ctx: &Ctx) -> Result<Recipe> {
+pub async fn recipe(run: &RunArgs, profile: Option<&Profile>, ctx: &Ctx) -> Result<Recipe> {
     let args = &run.kernels;
     let mut asked = Vec::new();
     for path in &args.config {
@@ -36,7 +37,8 @@ pub async fn recipe(run: &RunArgs, ctx: &Ctx) -> Result<Recipe> {
     if let Some(folder) = &build_folder {
         tree::check_build_folder(folder, tree(args)?.as_deref()).map_err(anyhow::Error::msg)?;
     }
-    let mut recipe = Recipe { base, asked, make: args.make.clone(), build_folder, toolchain: None };
+    let make = profile.into_iter().flat_map(|profile| &profile.make).chain(&args.make).cloned().collect();
+    let mut recipe = Recipe { base, asked, make, build_folder, toolchain: None };
     config::asked(&recipe)?;
     let mut lacks = host::missing_of_choice(ctx, &recipe);
     // After a Ctrl-C nothing is installed.

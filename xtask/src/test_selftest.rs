@@ -139,7 +139,7 @@ pub async fn plan(
         dirs: args.dirs.clone(),
         kernels: args.run.kernels.kernel.clone(),
         tree: recipe::tree(&args.run.kernels)?,
-        recipe: recipe::recipe(&args.run, ctx).await?,
+        recipe: recipe::recipe(&args.run, None, ctx).await?,
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,
         timeout: args.run.timeout,

@@ -118,6 +118,7 @@ pub async fn prepare(
     store: &Store,
     project: &Project,
 ) -> Result<Option<Ready>> {
+    let profile = args.profile.as_deref().map(|name| project.profile(name)).transpose()?;
     let selection = Selection {
         kernels: args.run.kernels.kernel.clone(),
         tree: recipe::tree(&args.run.kernels)?,
@@ -126,14 +127,14 @@ pub async fn prepare(
         option: args.option.clone(),
         selftest: args.selftest.clone(),
         contract: args.contract.0,
-        recipe: recipe::recipe(&args.run, ctx).await?,
+        recipe: recipe::recipe(&args.run, profile.as_ref(), ctx).await?,
         legs: args.leg.clone(),
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,
         timeout: args.run.timeout,
         transports: args.transport.transports(),
         today: Some(runs::today()),
-        profile: args.profile.as_deref().map(|name| project.profile(name)).transpose()?,
+        profile,
         stacked: args.stacked,
         extra_patches: args.extra_patch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
     };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::files::{Kernel, Project, check_words, fragment_paths};
 use super::near::near;
+use super::recipe::MakeVar;
 use super::yaml::{InputError, load};
 use crate::limits;
 use crate::model::RelPath;
@@ -18,6 +19,8 @@ struct ProfileEntry {
     configs: Vec<RelPath>,
     #[serde(default)]
     command_line: Vec<String>,
+    #[serde(default)]
+    make: Vec<String>,
     #[serde(default)]
     memory_mib: Option<u64>,
     #[serde(default)]
@@ -33,6 +36,8 @@ pub struct Profile {
     pub fragments: Vec<PathBuf>,
     /// Words for the kernel's command line.
     pub command_line: Vec<String>,
+    /// Variables for the kernel's make, before those of `--make`: make takes the last.
+    pub make: Vec<MakeVar>,
     /// A guest's memory, in MiB.
     pub memory_mib: u64,
     /// How many times the deadlines of an ordinary guest one of these has.
@@ -64,10 +69,12 @@ impl Project {
             let name: String = name.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(wrong(format!("there is no profile `{name}`; {hint}")));
         };
-        let ProfileEntry { configs, command_line, memory_mib, patience } = entry;
+        let ProfileEntry { configs, command_line, make, memory_mib, patience } = entry;
         let of_profile = |what: String| wrong(format!("`{name}`: {what}"));
         check_words(&command_line).map_err(of_profile)?;
         let fragments = fragment_paths(self.root(), &configs).map_err(of_profile)?;
+        let make = make.iter().map(|var| var.parse()).collect::<Result<_, String>>();
+        let make = make.map_err(|what| of_profile(format!("`make`: {what}")))?;
         let memory_mib = memory_mib.unwrap_or(limits::GUEST_MEMORY_MIB);
         let patience = patience.unwrap_or(1);
         if !(limits::GUEST_MEMORY_MIB..=limits::PROFILE_MEMORY_MIB).contains(&memory_mib) {
@@ -77,7 +84,7 @@ impl Project {
         if !(1..=limits::PROFILE_PATIENCE).contains(&patience) {
             return Err(of_profile(format!("`patience` is 1 to {}", limits::PROFILE_PATIENCE)));
         }
-        Ok(Profile { name: name.to_owned(), fragments, command_line, memory_mib, patience })
+        Ok(Profile { name: name.to_owned(), fragments, command_line, make, memory_mib, patience })
     }
 }
 
@@ -85,7 +92,7 @@ impl Project {
 mod tests {
     use super::*;
 
-    const DEBUG: &str = "debug:\n  configs: [a.config]\n  command_line: [page_poison=1]\n  memory_mib: 1024\n  patience: 4\nplain: {configs: [a.config]}\n";
+    const DEBUG: &str = "debug:\n  configs: [a.config]\n  command_line: [page_poison=1]\n  memory_mib: 1024\n  patience: 4\n  make: [CC=clang]\nplain: {configs: [a.config]}\n";
 
     fn profile(text: &str, name: &str) -> Result<Profile, String> {
         let root = tempfile::tempdir().unwrap();
@@ -103,6 +110,7 @@ mod tests {
         let debug = profile(DEBUG, "debug").unwrap();
         assert_eq!((debug.memory_mib, debug.patience, debug.fragments.len()), (1024, 4, 1));
         assert_eq!(debug.command_line, ["page_poison=1"]);
+        assert_eq!(debug.make.iter().map(MakeVar::as_str).collect::<Vec<_>>(), ["CC=clang"]);
         let plain = profile(DEBUG, "plain").unwrap();
         assert_eq!((plain.memory_mib, plain.patience), (limits::GUEST_MEMORY_MIB, 1));
     }
@@ -114,6 +122,7 @@ mod tests {
             (DEBUG.replace("a.config", "b.config"), "debug", "no configs/b.config"),
             (DEBUG.replace("[a.config]", "[]"), "debug", "names no fragment"),
             (DEBUG.replace("page_poison=1", "'a b'"), "debug", "without quotes, blanks or commas"),
+            (DEBUG.replace("CC=clang", "ARCH=um"), "debug", "`make`: ARCH is not to be set"),
             (DEBUG.replace("1024", "64"), "debug", "`memory_mib` is 512 to"),
             (DEBUG.replace(": 4", ": 0"), "debug", "`patience` is 1 to"),
             (DEBUG.replace("patience", "colour"), "debug", "profiles.yaml:5:3"),
