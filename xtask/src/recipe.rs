@@ -37,8 +37,9 @@ pub async fn recipe(run: &RunArgs, profile: Option<&Profile>, ctx: &Ctx) -> Resu
     if let Some(folder) = &build_folder {
         tree::check_build_folder(folder, tree(args)?.as_deref()).map_err(anyhow::Error::msg)?;
     }
-    let make = profile.into_iter().flat_map(|profile| &profile.make).chain(&args.make).cloned().collect();
-    let mut recipe = Recipe { base, asked, make, build_folder, toolchain: None };
+    let of_profile = profile.map(|profile| profile.make.clone()).unwrap_or_default();
+    let make = args.make.clone();
+    let mut recipe = Recipe { base, asked, of_profile, make, build_folder, toolchain: None };
     config::asked(&recipe)?;
     let mut lacks = host::missing_of_choice(ctx, &recipe);
     // After a Ctrl-C nothing is installed.

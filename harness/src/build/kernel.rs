@@ -77,7 +77,7 @@ pub(super) fn make(shop: &Workshop<'_>, recipe: &Recipe, tree: &WorkTree) -> Cmd
     let mut obj = OsString::from("O=");
     obj.push(&tree.obj);
     let mut command = Cmd::new("make").arg("-C").arg(&tree.src).arg(obj).args(MAKE_VARS);
-    command = command.args(recipe.make.iter().map(MakeVar::as_str));
+    command = command.args(recipe.make_vars().map(MakeVar::as_str));
     command = command.arg(format!("-j{}", shop.make_jobs));
     let cc = recipe.cc();
     if shop.ccache && !cc.contains("ccache") {
@@ -89,7 +89,7 @@ pub(super) fn make(shop: &Workshop<'_>, recipe: &Recipe, tree: &WorkTree) -> Cmd
 
 /// What make is told and what it compiles with, for the keys of what it makes.
 pub(super) fn toolchain(shop: &Workshop<'_>, recipe: &Recipe) -> (String, String) {
-    let vars: Vec<&str> = MAKE_VARS.into_iter().chain(recipe.make.iter().map(MakeVar::as_str)).collect();
+    let vars: Vec<&str> = MAKE_VARS.into_iter().chain(recipe.make_vars().map(MakeVar::as_str)).collect();
     let compiler = match &recipe.toolchain {
         // What --make does not choose is the default one's.
         Some(chosen) => format!("{chosen}\n{}", shop.compiler),

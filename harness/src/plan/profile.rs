@@ -1,5 +1,5 @@
-//! `configs/profiles.yaml`: fragments merged on top of a kernel's own, by one name, and what a guest of
-//! such a kernel needs.
+//! `configs/profiles.yaml`: fragments merged on top of a kernel's own, by one name, what such a kernel is
+//! made with, and what a guest of it needs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -152,11 +152,13 @@ pub struct Recipe {
     pub base: BaseConfig,
     /// `--config` and `--config-item`, in this order.
     pub asked: Vec<Asked>,
+    /// What a profile has for make.
+    pub of_profile: Vec<MakeVar>,
     /// `--make`, in order.
     pub make: Vec<MakeVar>,
     /// `-O`: where objects go, if not into the cache.
     pub build_folder: Option<PathBuf>,
-    /// What compiler, linker and the like say of themselves where `--make` chooses others.
+    /// What compiler, linker and the like say of themselves where [`Recipe::make_vars`] choose others.
     pub toolchain: Option<String>,
 }
 
@@ -164,9 +166,13 @@ pub struct Recipe {
 const PROGRAMS: [&str; 9] = ["CC", "LD", "AR", "NM", "STRIP", "OBJCOPY", "OBJDUMP", "READELF", "HOSTCC"];
 
 impl Recipe {
+    /// The variables for make, a profile's first: of two values for one variable make takes the last.
+    pub fn make_vars(&self) -> impl DoubleEndedIterator<Item = &MakeVar> {
+        self.of_profile.iter().chain(&self.make)
+    }
+
     fn variable(&self, name: &str) -> Option<&str> {
-        // make takes the last.
-        self.make.iter().rev().find_map(|var| var.value_of(name))
+        self.make_vars().rev().find_map(|var| var.value_of(name))
     }
 
     /// The name that `LLVM=` gives one of LLVM's programs: `1`, `-14` or `/folder/`, as the
@@ -216,7 +222,8 @@ impl Recipe {
         objcopy.contains("llvm-objcopy").then_some(hint)
     }
 
-    /// The words of the command line that made it, quoted for a shell.
+    /// The words of the command line that made it, quoted for a shell. What a profile has comes with the
+    /// profile's name, which is not of these.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         if self.base != BaseConfig::AllNo {
@@ -309,6 +316,10 @@ mod tests {
             Asked::Item("CONFIG_A=y".to_owned()),
         ];
         recipe.build_folder = Some("/o".into());
+        recipe.of_profile = vec!["CC=clang".parse().unwrap(), "KCFLAGS=-O2".parse().unwrap()];
+        assert_eq!(recipe.cc(), "clang");
+        assert_eq!(recipe.make_vars().count(), 3);
+        assert_eq!(recipe.variable("KCFLAGS"), Some("-O1 -g"));
         assert_eq!(
             recipe.words().join(" "),
             "--base-config defconfig --config '/a b' --config-item CONFIG_A=y --make 'KCFLAGS=-O1 -g' -O /o"
