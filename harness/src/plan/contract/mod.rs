@@ -123,11 +123,23 @@ pub fn load(path: &Path, syscall: &SyscallName) -> Result<Contract, InputError> 
     }
     let contract = schema::contract(file).map_err(wrong)?;
     let numbers = Abi::ALL.map(|abi| (abi, 1)).into();
+    // What a type cuts by one ABI is for the others to try. By all of them it is a mistake, and so it
+    // is of the call that everything else begins with.
+    let mut nowhere: Option<BTreeSet<String>> = None;
     for abi in Abi::ALL {
-        rules::cases(&contract, abi, &numbers, &BTreeSet::new())
+        let cases = rules::cases(&contract, abi, &numbers, &BTreeSet::new())
             .map_err(|what| wrong(format!("by {abi}: {what}")))?;
+        let cut = cases.not_applicable.into_iter().filter(|not| not.reason == rules::NO_ROOM);
+        let cut: BTreeSet<String> = cut.map(|not| not.name).collect();
+        if cut.contains(rules::GOOD) {
+            return Err(wrong(format!("by {abi}: the good call: {}", rules::NO_ROOM)));
+        }
+        nowhere = Some(nowhere.map_or(cut.clone(), |nowhere| &nowhere & &cut));
     }
-    Ok(contract)
+    match nowhere.into_iter().flatten().next() {
+        Some(name) => Err(wrong(format!("`{name}`: {} by any ABI", rules::NO_ROOM))),
+        None => Ok(contract),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::ctype::CType;
 use super::value::{Term, Value};
 use super::{Body, Contract};
+use crate::broken::broken;
 use crate::model::Abi;
 
 /// Where an object lies; see `guest/contract/FORMAT.md`.
@@ -36,8 +37,8 @@ struct Object {
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     arguments: Vec<(String, CType, Value)>,
-    /// Whole registers, by argument, whatever its type.
-    raw: Vec<(String, u64)>,
+    /// Whole registers, by argument and which of its registers, whatever its type.
+    raw: Vec<(String, usize, u64)>,
     objects: Vec<Object>,
 }
 
@@ -95,10 +96,38 @@ impl Scene {
         self.set(place, Value::number(number | bits))
     }
 
-    /// Fills the whole register of an argument.
-    pub(super) fn raw(mut self, argument: &str, register: u64) -> Scene {
-        self.raw.push((argument.to_owned(), register));
+    /// Fills a whole register of an argument: the first, or the second of two.
+    pub(super) fn raw(mut self, argument: &str, which: usize, register: u64) -> Scene {
+        self.raw.push((argument.to_owned(), which, register));
         self
+    }
+
+    /// Whether an ABI has room for all that stands in registers and memory, and for what is to stand in
+    /// `after` afterwards. What has no room would be cut, and be another call.
+    pub(super) fn has_room(
+        &self,
+        after: &BTreeMap<String, String>,
+        constants: &BTreeMap<String, Value>,
+        abi: Abi,
+    ) -> Result<bool, Wrong> {
+        if broken("contract-room") {
+            return Ok(true);
+        }
+        let arguments = self.arguments.iter().map(|(_, ctype, value)| (ctype, value));
+        let fields = self.objects.iter().flat_map(|object| match &object.body {
+            Body::Fields(fields) => &fields[..],
+            Body::Bytes(_) | Body::Size(_) => &[],
+        });
+        let fields = fields.map(|field| (&field.ctype, &field.value));
+        if !arguments.chain(fields).all(|(ctype, value)| ctype.holds(abi, value.offset())) {
+            return Ok(false);
+        }
+        for (place, text) in after.iter().filter(|(place, _)| place.contains('.')) {
+            if !self.at(place)?.0.holds(abi, Value::parse(text, constants)?.offset()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Moves an object.
@@ -183,17 +212,16 @@ impl Scene {
         }
         let mut register = 0;
         for (name, ctype, value) in &self.arguments {
-            if let Some((_, raw)) = self.raw.iter().rev().find(|(argument, _)| argument == name) {
-                put(format!("arg {register} {raw:#x}"));
-            } else {
-                match self.resolved(value, abi)? {
-                    Some(number) => {
-                        for (more, part) in ctype.in_registers(abi, number).iter().enumerate() {
-                            put(format!("arg {} {part:#x}", register + more));
-                        }
-                    }
-                    None => put(format!("arg {register} {}", self.word(value, abi)?)),
+            let words = match self.resolved(value, abi)? {
+                Some(number) => {
+                    ctype.in_registers(abi, number).iter().map(|part| format!("{part:#x}")).collect()
                 }
+                None => vec![self.word(value, abi)?],
+            };
+            for (which, word) in words.into_iter().enumerate() {
+                let raw = self.raw.iter().rev().find(|(argument, of, _)| argument == name && *of == which);
+                let word = raw.map_or(word, |(_, _, raw)| format!("{raw:#x}"));
+                put(format!("arg {} {word}", register + which));
             }
             register += ctype.registers(abi);
         }

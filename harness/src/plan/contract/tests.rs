@@ -116,21 +116,51 @@ fn what_an_abi_cannot_express_is_said_with_the_reason() {
 }
 
 #[test]
-fn a_value_is_tried_where_its_type_has_room_for_it() {
-    let value = |place: &str, value: &str| {
-        let given = format!("{{in: {place}, value: {value}, gives: 7, cite: here}}");
-        load_text(&SMALL.replace("  cannot_be", &format!("  values: [{given}]\n  cannot_be")))
+fn a_call_is_made_where_its_types_have_room_for_it() {
+    let given = |given: &str| {
+        let given = format!("  values: [{{{given}, cite: here}}]\n  cannot_be");
+        load_text(&SMALL.replace("  cannot_be", &given))
     };
-    let contract = value("it.c", "1<<32").unwrap();
-    let name = "values: it.c = 1<<32";
-    for abi in Abi::ALL {
-        let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
-        let runs = cases.cases.iter().any(|case| case.planned.name == name);
-        let not = cases.not_applicable.iter().find(|not| not.name == name);
-        assert_eq!((runs, not.is_none()), (abi == Abi::M64, abi == Abi::M64), "{abi}");
+    for (text, name) in [
+        ("in: it.c, value: 1<<32, gives: 7", "values: it.c = 1<<32"),
+        ("in: flags, value: A, with: {it.c: 1<<32}, gives: 7", "values: flags = A, it.c = 1<<32"),
+        ("in: area, value: \"&it+0x100000000\", gives: EFAULT", "values: area = &it+0x100000000"),
+        // What it is to leave behind, too: half of it would be nothing.
+        ("in: flags, value: A, gives: 7, after: {it.c: 1<<32}", "values: flags = A"),
+    ] {
+        let contract = given(text).unwrap();
+        for abi in Abi::ALL {
+            let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
+            let runs = cases.cases.iter().any(|case| case.planned.name == name);
+            let not = cases.not_applicable.iter().find(|not| not.name == name);
+            assert_eq!((runs, not.is_none()), (abi == Abi::M64, abi == Abi::M64), "{abi}: {text}");
+        }
     }
-    let error = value("flags", "1<<32").unwrap_err();
-    assert!(error.contains("`values: flags = 1<<32`: unsigned int has room for that by no ABI"), "{error}");
+    let error = given("in: flags, value: 1<<32, gives: 7").unwrap_err();
+    let told = "`values: flags = 1<<32`: a type has no room for its value by any ABI";
+    assert!(error.contains(told), "{error}");
+    let error = load_text(&SMALL.replace("long c = -1", "long c = 1<<40")).unwrap_err();
+    assert!(error.contains("by m32: the good call: a type has no room for its value"), "{error}");
+}
+
+#[test]
+fn two_arguments_are_one_by_x32() {
+    let contract = load_text(&SMALL.replace("loff_t offset", "LO_HI_LONG offset")).unwrap();
+    let arguments = |abi, name: &str| {
+        let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
+        let lines = case(&cases, name).lines().filter(|line| line.starts_with("arg"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let good = |abi| arguments(abi, "good");
+    assert_eq!(good(Abi::M64), ["arg 0 fd:file", "arg 1 0x100000002", "arg 2 0x1", "arg 3 @0", "arg 4 0x0"]);
+    assert_eq!(good(Abi::M32), ["arg 0 fd:file", "arg 1 0x2", "arg 2 0x1", "arg 3 @0", "arg 4 0x0"]);
+    assert_eq!(good(Abi::Mx32), ["arg 0 fd:file", "arg 1 0x100000002", "arg 2 @0", "arg 3 0x0"]);
+    assert_eq!(
+        arguments(Abi::M64, "registers: garbage in the second of offset's")[1..3],
+        ["arg 1 0x100000002", "arg 2 0xdeadbeefdeadbeef"]
+    );
+    let error = load_text(&SMALL.replace("u64 b = &text", "LO_HI_LONG b = 0")).unwrap_err();
+    assert!(error.contains("LO_HI_LONG is a type of arguments alone"), "{error}");
 }
 
 #[test]

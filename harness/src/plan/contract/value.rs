@@ -70,6 +70,14 @@ impl Value {
         })
     }
 
+    /// The numbers of it, without what a guest alone knows.
+    pub(super) fn offset(&self) -> u64 {
+        self.0.iter().fold(0, |sum, term| match term {
+            Term::Number(number) => sum.wrapping_add(*number),
+            Term::Address(_) | Term::SizeOf(_) | Term::Unmapped | Term::Made(_) => sum,
+        })
+    }
+
     /// The object whose address it is.
     pub(super) fn object(&self) -> Option<&str> {
         self.0.iter().find_map(|term| match term {
