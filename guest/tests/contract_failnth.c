@@ -2,9 +2,10 @@
 /*
  * A played fail-nth for kernels without fault injection, linked into the prober by --wrap. The
  * call has POINTS places that can fail; at them it gives ERROR, and leaks a descriptor if LEAK is
- * set. Reading the counter is one more place, as with a real kernel's copy to user space.
+ * set; from call number LESS on it has one place less. Reading the counter is one more place, and so is
+ * writing it before it is set, as with a real kernel's copies to and from user space.
  *
- *	POINTS=N ERROR=NUMBER [LEAK=1] ./contract FILE
+ *	POINTS=N ERROR=NUMBER [LEAK=1] [LESS=NUMBER] ./contract FILE
  */
 #include "contract.h"
 
@@ -48,21 +49,25 @@ int __wrap_open(const char *path, int flags, ...)
 	return file;
 }
 
+/* True: here it happens. */
+static bool happens(void)
+{
+	return counter && !--counter;
+}
+
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
 	char text[16] = "";
 
 	if (fd != file)
 		return __real_pwrite(fd, bytes, count, offset);
+	if (happens()) {
+		errno = EFAULT;
+		return -1;
+	}
 	memcpy(text, bytes, count);
 	counter = atol(text);
 	return (ssize_t)count;
-}
-
-/* True: here it happens. */
-static bool happens(void)
-{
-	return counter && !--counter;
 }
 
 ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset)
@@ -80,10 +85,15 @@ ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset)
 
 int64_t __wrap_call_make(void)
 {
-	long i;
+	long i, points = number("POINTS");
+	static long calls;
 
 	/* The call that is made to warm up is behind no door. */
-	for (i = 0; file >= 0 && call.test->number != 0x3fffffff && i < number("POINTS"); i++) {
+	if (file < 0 || call.test->number == 0x3fffffff)
+		return __real_call_make();
+	if (++calls >= number("LESS") && number("LESS"))
+		points--;
+	for (i = 0; i < points; i++) {
 		if (!happens())
 			continue;
 		if (number("LEAK"))
