@@ -51,7 +51,8 @@ void describe_machine(struct text *text);
 bool read_line(const char *path, char *line, size_t size);
 bool has_word(const char *line, const char *word);
 
-/* leaks.c: what the kernel finds goes to the console. A kernel that does not look is asked nothing. */
+/* leaks.c: what the kernel finds goes to the console. */
+void open_leaks(void);
 void look_for_leaks(void);
 
 /* link.c: the port. A failing port ends the agent, so that nothing here returns an error. */

@@ -147,6 +147,7 @@ void setup_world(void)
 	reboot(RB_DISABLE_CAD);
 	stay_out_of_oom();
 	bring_up_loopback();
+	open_leaks();
 #endif
 }
 

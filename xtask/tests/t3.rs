@@ -86,6 +86,7 @@ fn main() {
         ),
         ("six seeded bugs are caught by what they name, by the doors that lead to them", mutants::caught),
         ("a seeded bug that is seen by something else is not caught", mutants::uncaught),
+        ("memory that is lost is found by a kernel that looks, and by no other", mutants::lost_memory),
     ]);
 }
 

@@ -49,3 +49,29 @@ pub fn uncaught() {
     assert_eq!(run.stdout.matches("not as named:").count(), 3, "{run}");
     assert!(run.stdout.contains("0 of 1 mutants caught by what they name"), "{run}");
 }
+
+/// A kernel more, since no other one remembers its allocations. The unbroken example is the control: what
+/// the kernel itself loses would be held against each call.
+pub fn lost_memory() {
+    let args = ["test-syscall", "xyzzyfd", "--stacked", "--leg", "patched", "--profile", "leaks"];
+    let run = xtask(&[&args[..], &["--contract=no", "--format", "json"]].concat());
+    assert_eq!(run.code, Some(0), "{run}");
+    assert_eq!(run.cells().len(), 3, "{run}");
+    let run = xtask(&["test", "--mutants", "fd-latch-leaked"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert_eq!(run.stdout.matches("fail kernel-fault:").count(), 3, "{run}");
+    assert!(run.stdout.contains("1 of 1 mutants caught by what they name"), "{run}");
+    // The same kernel, which does not look: silence is no answer.
+    let (_scratch, project) = project_copy();
+    let file = project.join("configs/profiles.yaml");
+    let profiles = std::fs::read_to_string(&file).unwrap();
+    let off = profiles.replace("[kmemleak=on, kmemleak.verbose=1]", "[kmemleak=on, kmemleak=off]");
+    assert_ne!(off, profiles);
+    std::fs::write(&file, off).unwrap();
+    let more = ["--abi", "m64", "--contract=no", "--format", "json", "--project", project.to_str().unwrap()];
+    let run = xtask(&[&args[..], &more].concat());
+    assert_eq!(run.code, Some(3), "{run}");
+    assert_eq!(run.cells()[0]["verdict"], "error", "{run}");
+    let cause = run.cells()[0]["cause"]["text"].as_str().unwrap().to_owned();
+    assert!(cause.contains("kmemleak does not look: scan: Operation not permitted"), "{run}");
+}
