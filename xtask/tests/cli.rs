@@ -142,7 +142,7 @@ fn what_would_write_to_a_tree_or_spoil_a_build_is_refused() {
     with(&["-O", &path("other/obj")]).ends(2, &["lies in a kernel tree"]);
     with(&["--kernel", "linux-6.12"]).ends(2, &["--tree", "--kernel"]);
     with(&["--make", "ARCH=i386"]).ends(2, &["ARCH is not to be set"]);
-    let absent = "no-such-compiler: not found (--make chooses it)";
+    let absent = "no-such-compiler: not found (--make or the profile chooses it)";
     with(&["--make", "CC=no-such-compiler -m64"]).ends(3, &["this machine lacks", absent]);
     with(&["--make", "CC=ccache gcc-99"]).ends(3, &["gcc-99: not found (package gcc-99)", "--setup"]);
     with(&["--config-item", "X=y"]).ends(2, &["--config-item:1"]);

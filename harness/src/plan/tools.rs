@@ -116,11 +116,11 @@ pub fn tools() -> Vec<Tool> {
     tools
 }
 
-/// A program that `--make` chooses, with its package as far as the name tells.
+/// A program that `--make` or a profile chooses, with its package as far as the name tells.
 pub fn chosen(program: &str) -> Tool {
     Tool {
         name: program.to_owned(),
-        purpose: "--make chooses it",
+        purpose: "--make or the profile chooses it",
         check: Check::Program(program.to_owned().into()),
         packages: package_of(program).into_iter().collect(),
         need: Need::Required,
