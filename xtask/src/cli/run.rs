@@ -49,7 +49,7 @@ pub struct TestSyscall {
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
-    /// Configure kernels by a profile of configs/profiles.yaml, too: `debug` has lockdep, KASAN and the like
+    /// Configure kernels by a profile of configs/profiles.yaml, too: `debug` (lockdep, KASAN), `leaks`, `kmsan`
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// Apply every series that stands on this one, too: one kernel then serves the whole stack
