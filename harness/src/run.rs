@@ -345,7 +345,7 @@ fn recipe_record(recipe: &Recipe, profile: Option<&Profile>) -> RecipeRecord {
     RecipeRecord {
         profile: profile.map(|profile| profile.name.clone()),
         base_config: recipe.base.to_string(),
-        configs: recipe.asked.iter().map(Asked::name).collect(),
+        configs: recipe.asked.iter().map(Asked::recorded).collect(),
         make: recipe.make_vars().map(ToString::to_string).collect(),
         toolchain: recipe.toolchain.clone(),
     }

@@ -28,10 +28,15 @@ pub enum BaseConfig {
     },
 }
 
+impl BaseConfig {
+    /// What a record has where nothing else was asked for.
+    pub const USUAL: &'static str = "allnoconfig";
+}
+
 impl fmt::Display for BaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BaseConfig::AllNo => f.write_str("allnoconfig"),
+            BaseConfig::AllNo => f.write_str(BaseConfig::USUAL),
             BaseConfig::Defconfig => f.write_str("defconfig"),
             BaseConfig::KvmGuest => f.write_str("kvm_guest"),
             BaseConfig::File { path, .. } => path.display().fmt(f),
@@ -59,6 +64,14 @@ impl Asked {
         match self {
             Asked::File { path, .. } => path.display().to_string(),
             Asked::Item(_) => "--config-item".to_owned(),
+        }
+    }
+
+    /// What records call it: the file, or the line itself.
+    pub fn recorded(&self) -> String {
+        match self {
+            Asked::File { path, .. } => path.display().to_string(),
+            Asked::Item(line) => line.clone(),
         }
     }
 

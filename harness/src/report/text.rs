@@ -14,6 +14,7 @@ use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
 use crate::model::{Abi, CaseResult, CellId, KernelName, Leg, SyscallName, Transport, Verdict};
+use crate::plan::recipe::BaseConfig;
 
 /// Colours or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,14 @@ pub(super) fn origin(kernel: &KernelName, tree: Option<&TreeRecord>, recipe: &Re
     }
     if let Some(profile) = &recipe.profile {
         lines.push(format!("{kernel}: profile {profile}"));
+    }
+    if !["", BaseConfig::USUAL].contains(&recipe.base_config.as_str()) {
+        lines.push(format!("{kernel}: configured from {}", sanitize(&recipe.base_config)));
+    }
+    for (what, words) in [("configured with", &recipe.configs), ("make", &recipe.make)] {
+        if !words.is_empty() {
+            lines.push(format!("{kernel}: {what} {}", sanitize(words.join(" "))));
+        }
     }
     if let Some(toolchain) = &recipe.toolchain {
         lines.push(format!("{kernel}: built with {}", sanitize(toolchain.replace('\n', "; "))));

@@ -196,3 +196,26 @@ fn a_cell_that_passed_later_is_marked_and_what_came_before_is_told() {
     }
     assert!(!text.contains("m32: flaky"), "{text}");
 }
+
+/// A kernel that was made otherwise is another kernel: each report says how.
+#[test]
+fn what_is_not_usual_of_a_kernel_is_said() {
+    let kernel: KernelName = "linux-6.12".parse().unwrap();
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let usual = RecipeRecord { base_config: BaseConfig::USUAL.to_owned(), ..RecipeRecord::default() };
+    assert!(origin(&kernel, None, &usual).is_empty());
+    assert!(origin(&kernel, None, &RecipeRecord::default()).is_empty(), "a record that does not say");
+    let recipe = RecipeRecord {
+        profile: Some("kmsan".to_owned()),
+        base_config: "kvm_guest".to_owned(),
+        configs: words(&["/a/b.config", "CONFIG_X=y"]),
+        make: words(&["CC=clang", "KCFLAGS=-O1 \u{1b}[31m"]),
+        toolchain: Some("clang: 14\nobjcopy: 2.40".to_owned()),
+    };
+    let said = origin(&kernel, None, &recipe);
+    assert_eq!(said[0], "linux-6.12: profile kmsan");
+    assert_eq!(said[1], "linux-6.12: configured from kvm_guest");
+    assert_eq!(said[2], "linux-6.12: configured with /a/b.config CONFIG_X=y");
+    assert!(said[3].starts_with("linux-6.12: make CC=clang KCFLAGS=-O1 ") && !said[3].contains('\u{1b}'));
+    assert_eq!(said[4], "linux-6.12: built with clang: 14; objcopy: 2.40");
+}
