@@ -117,10 +117,15 @@ impl CType {
         self.kind == Kind::LoHi
     }
 
-    /// Whether this ABI has room for `number`, be it with a sign or without.
+    /// Whether this ABI has room for `number`, be it with a sign or without. A `long` has its sign elsewhere
+    /// by each, so that bit 31 is a negative number by some.
     pub(super) fn holds(&self, abi: Abi, number: u64) -> bool {
         let bits = 8 * self.bytes(abi);
-        bits == 64 || number >> bits == 0 || (number as i64) >> (bits - 1) == -1
+        let positive = match self.kind {
+            Kind::Word { signed: true } => bits - 1,
+            _ => bits,
+        };
+        bits == 64 || number >> positive == 0 || (number as i64) >> (bits - 1) == -1
     }
 
     /// Negative values keep their sign in a register.
@@ -257,6 +262,8 @@ mod tests {
             ("size_t", u64::MAX, [true; 3]),
             ("long", (-0x8000_0001_i64) as u64, [true, false, false]),
             ("long", (-0x8000_0000_i64) as u64, [true; 3]),
+            ("long", 0x8000_0000, [true, false, false]),
+            ("int", 0x8000_0000, [true; 3]),
             ("int", 1 << 32, [false; 3]),
             ("u16", 0x1_0000, [false; 3]),
             ("loff_t", 1 << 63, [true; 3]),

@@ -129,7 +129,10 @@ pub fn load(path: &Path, syscall: &SyscallName) -> Result<Contract, InputError> 
     for abi in Abi::ALL {
         let cases = rules::cases(&contract, abi, &numbers, &BTreeSet::new())
             .map_err(|what| wrong(format!("by {abi}: {what}")))?;
-        let cut = cases.not_applicable.into_iter().filter(|not| not.reason == rules::NO_ROOM);
+        let cut = cases
+            .not_applicable
+            .into_iter()
+            .filter(|not| [rules::NO_ROOM, rules::NARROW].contains(&&*not.reason));
         let cut: BTreeSet<String> = cut.map(|not| not.name).collect();
         if cut.contains(rules::GOOD) {
             return Err(wrong(format!("by {abi}: the good call: {}", rules::NO_ROOM)));

@@ -98,7 +98,7 @@ fn other_doors(abi: Abi) -> &'static [(&'static str, &'static str, Abi)] {
 }
 
 /// What a 32-bit layout has no room for.
-const NARROW: &str = "the register has 32 bits";
+pub(super) const NARROW: &str = "the register has 32 bits";
 /// What is ignored of two registers, where both count or there is one.
 const NO_SECOND: &str = "no register is left over here";
 /// What a type of this ABI would cut.
@@ -379,7 +379,7 @@ impl Rules<'_> {
                 let cite = "pos_from_hilo() in fs/read_write.c: a kernel of 64 bits shifts the second out";
                 let name_of = format!("registers: garbage in the second of {name}'s");
                 self.special(&name_of, cite, "call", &expect, |layout| {
-                    let dirty = good.clone().raw(name, 1, 0xdead_beef_dead_beef);
+                    let dirty = good.clone().raw(name, 1, Value::number(0xdead_beef_dead_beef));
                     Ok(if layout == Abi::M64 { Ok(dirty) } else { Err(NO_SECOND) })
                 })?;
             }
@@ -388,10 +388,15 @@ impl Rules<'_> {
                 self.not_applicable(name_of, format!("{ctype} takes the register whole"));
                 continue;
             }
-            let Some(number) = value.as_number() else { continue };
+            // A negative number has bits there already.
+            let clean = value.as_number().map_or(value.clone(), |number| Value::number(number & 0xffff_ffff));
+            let dirty = clean.plus(0xdead_beef_0000_0000);
             self.special(&name_of, cite, "call", &expect, |layout| {
-                let dirty = 0xdead_beef_0000_0000 | (number & 0xffff_ffff);
-                Ok(if layout == Abi::M32 { Err(NARROW) } else { Ok(good.clone().raw(name, 0, dirty)) })
+                Ok(if layout == Abi::M32 {
+                    Err(NARROW)
+                } else {
+                    Ok(good.clone().raw(name, 0, dirty.clone()))
+                })
             })?;
         }
         Ok(())

@@ -38,7 +38,7 @@ struct Object {
 pub(super) struct Scene {
     arguments: Vec<(String, CType, Value)>,
     /// Whole registers, by argument and which of its registers, whatever its type.
-    raw: Vec<(String, usize, u64)>,
+    raw: Vec<(String, usize, Value)>,
     objects: Vec<Object>,
 }
 
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     /// Fills a whole register of an argument: the first, or the second of two.
-    pub(super) fn raw(mut self, argument: &str, which: usize, register: u64) -> Scene {
+    pub(super) fn raw(mut self, argument: &str, which: usize, register: Value) -> Scene {
         self.raw.push((argument.to_owned(), which, register));
         self
     }
@@ -119,15 +119,25 @@ impl Scene {
             Body::Bytes(_) | Body::Size(_) => &[],
         });
         let fields = fields.map(|field| (&field.ctype, &field.value));
-        if !arguments.chain(fields).all(|(ctype, value)| ctype.holds(abi, value.offset())) {
-            return Ok(false);
+        for (ctype, value) in arguments.chain(fields) {
+            if !self.holds(ctype, value, abi)? {
+                return Ok(false);
+            }
         }
         for (place, text) in after.iter().filter(|(place, _)| place.contains('.')) {
-            if !self.at(place)?.0.holds(abi, Value::parse(text, constants)?.offset()) {
+            if !self.holds(self.at(place)?.0, &Value::parse(text, constants)?, abi)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn holds(&self, ctype: &CType, value: &Value, abi: Abi) -> Result<bool, Wrong> {
+        Ok(match self.resolved(value, abi)? {
+            Some(number) => ctype.holds(abi, number),
+            // What is added to an address below 2 GiB, or to a descriptor, is not to wrap.
+            None => ctype.bytes(abi) == 8 || i32::try_from(value.offset() as i64).is_ok(),
+        })
     }
 
     /// Moves an object.
@@ -218,9 +228,12 @@ impl Scene {
                 }
                 None => vec![self.word(value, abi)?],
             };
+            let raw = |which: usize| self.raw.iter().rfind(|(of, at, _)| of == name && *at == which);
+            if self.raw.iter().any(|(of, at, _)| of == name && *at >= words.len()) {
+                return Err(format!("`{name}` is to have a number in the good call: it takes two registers"));
+            }
             for (which, word) in words.into_iter().enumerate() {
-                let raw = self.raw.iter().rev().find(|(argument, of, _)| argument == name && *of == which);
-                let word = raw.map_or(word, |(_, _, raw)| format!("{raw:#x}"));
+                let word = raw(which).map_or(Ok(word), |(_, _, raw)| self.word(raw, abi))?;
                 put(format!("arg {} {word}", register + which));
             }
             register += ctype.registers(abi);

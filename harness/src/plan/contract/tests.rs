@@ -103,6 +103,9 @@ fn a_door_that_the_kernel_does_not_have_is_not_knocked_at() {
 #[test]
 fn what_an_abi_cannot_express_is_said_with_the_reason() {
     let contract = load_text(SMALL).unwrap();
+    let dirty = "registers: garbage in the upper half of fd's";
+    let m64 = contract.cases(Abi::M64, &numbers(), &BTreeSet::new());
+    assert!(case(&m64, dirty).contains("arg 0 fd:file+0xdeadbeef00000000\n"));
     for abi in Abi::ALL {
         let cases = contract.cases(abi, &numbers(), &BTreeSet::new());
         let says = |name: &str| {
@@ -125,6 +128,8 @@ fn a_call_is_made_where_its_types_have_room_for_it() {
         ("in: it.c, value: 1<<32, gives: 7", "values: it.c = 1<<32"),
         ("in: flags, value: A, with: {it.c: 1<<32}, gives: 7", "values: flags = A, it.c = 1<<32"),
         ("in: area, value: \"&it+0x100000000\", gives: EFAULT", "values: area = &it+0x100000000"),
+        ("in: area, value: \"&it+0xffffffff\", gives: EFAULT", "values: area = &it+0xffffffff"),
+        ("in: it.c, value: sizeof(it)+0x7fffffff, gives: 7", "values: it.c = sizeof(it)+0x7fffffff"),
         // What it is to leave behind, too: half of it would be nothing.
         ("in: flags, value: A, gives: 7, after: {it.c: 1<<32}", "values: flags = A"),
     ] {
@@ -139,6 +144,9 @@ fn a_call_is_made_where_its_types_have_room_for_it() {
     let error = given("in: flags, value: 1<<32, gives: 7").unwrap_err();
     let told = "`values: flags = 1<<32`: a type has no room for its value by any ABI";
     assert!(error.contains(told), "{error}");
+    let wide = SMALL.replace("B: 2}", "B: 1<<32}").replace("refused: [{bits: A|B, cite: there}], ", "");
+    let error = load_text(&wide).unwrap_err();
+    assert!(error.contains("`flags: A|B of flags`: ") && error.contains("by any ABI"), "{error}");
     let error = load_text(&SMALL.replace("long c = -1", "long c = 1<<40")).unwrap_err();
     assert!(error.contains("by m32: the good call: a type has no room for its value"), "{error}");
 }
@@ -159,6 +167,9 @@ fn two_arguments_are_one_by_x32() {
         arguments(Abi::M64, "registers: garbage in the second of offset's")[1..3],
         ["arg 1 0x100000002", "arg 2 0xdeadbeefdeadbeef"]
     );
+    let address = SMALL.replace("loff_t offset = 0x100000002", "LO_HI_LONG offset = &it");
+    let error = load_text(&address).unwrap_err();
+    assert!(error.contains("`offset` is to have a number in the good call"), "{error}");
     let error = load_text(&SMALL.replace("u64 b = &text", "LO_HI_LONG b = 0")).unwrap_err();
     assert!(error.contains("LO_HI_LONG is a type of arguments alone"), "{error}");
 }

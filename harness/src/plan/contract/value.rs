@@ -70,6 +70,15 @@ impl Value {
         })
     }
 
+    /// So much more.
+    pub(super) fn plus(mut self, number: u64) -> Value {
+        match self.0.iter_mut().find_map(|term| if let Term::Number(old) = term { Some(old) } else { None }) {
+            Some(old) => *old = old.wrapping_add(number),
+            None => self.0.push(Term::Number(number)),
+        }
+        self
+    }
+
     /// The numbers of it, without what a guest alone knows.
     pub(super) fn offset(&self) -> u64 {
         self.0.iter().fold(0, |sum, term| match term {

@@ -116,7 +116,7 @@ impl Rules<'_> {
         for (what, address) in [("an address of the kernel", KERNEL), ("not canonical", NON_CANONICAL)] {
             self.call(&name(what), cite, &fault, |layout| {
                 let scene = match is_argument {
-                    true => good.clone().raw(place, 0, address),
+                    true => good.clone().raw(place, 0, Value::number(address)),
                     false => set(Value::number(address))?,
                 };
                 Ok(if narrow(layout) { Err(NARROW) } else { Ok(scene) })
