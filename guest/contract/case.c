@@ -262,6 +262,7 @@ static void run_child(const struct test_case *test, const char *folder)
 /* The answer is -ENOSYS, and what needs another one is not done. */
 static void expect_enosys(struct test_case *test)
 {
+	test->absent = true;
 	test->expect.kind = EXPECT_RESULTS;
 	test->expect.results = 1;
 	test->expect.result[0] = -ENOSYS;

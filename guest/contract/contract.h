@@ -120,6 +120,7 @@ struct test_case {
 	struct run run;
 	uint32_t deadline_ms;
 	struct expectation expect;
+	bool absent;		/* this kernel is not to have the call */
 };
 
 /* Where in the text we are. */
