@@ -3,11 +3,14 @@
 //! Each is a run of test-syscall as a user would make it: the stack of series with the mutant's patch
 //! on top. So the kernel is compiled once, and of each mutant the objects that it changes.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::Parser;
 use harness::model::Verdict;
 use harness::plan::files::Project;
 use harness::plan::mutants::{MutantPatch, Mutants};
+use harness::plan::recipe::Recipe;
 use harness::process::Ctx;
 use harness::report::mutants::{Outcome, render};
 use harness::report::night::{Came, PartRecord};
@@ -17,7 +20,7 @@ use harness::store::Store;
 
 use crate::cli::{Cli, Command, Exit, Test, TestSyscall};
 use crate::test_syscall::{self, Ran};
-use crate::{progress, runs, say, session};
+use crate::{progress, recipe, runs, say, session};
 
 /// Runs the mutants whose names or syscalls contain one of the words, or all; 0 if each was caught.
 pub fn run(args: &Test) -> Result<Exit> {
@@ -47,6 +50,13 @@ async fn try_all(
     project: &Project,
     budget: Option<Budget>,
 ) -> Result<Option<Vec<Outcome>>> {
+    // Before the first, and not when its turn comes: hours later, perhaps.
+    let profiles: BTreeSet<&String> = chosen.iter().filter_map(|m| m.mutant.profile.as_ref()).collect();
+    // One that is not there is told of the mutant that names it.
+    for profile in profiles.into_iter().filter_map(|name| project.profile(name).ok()) {
+        let recipe = Recipe { of_profile: profile.make, ..Recipe::default() };
+        recipe::at_hand(&recipe, args.common.setup, ctx).await?;
+    }
     let mut outcomes = Vec::new();
     for mutant in chosen {
         let outcome = if budget.is_some_and(|budget| budget.is_spent()) {
@@ -129,6 +139,7 @@ fn as_typed(mutant: &MutantPatch, args: &Test) -> Result<TestSyscall> {
     words.extend(mutant.mutant.profile.iter().flat_map(|profile| ["--profile", profile]));
     let project = args.common.project.as_ref().map(|path| path.display().to_string());
     words.extend(project.iter().flat_map(|path| ["--project", path]));
+    words.extend(args.common.setup.then_some("--setup"));
     match Cli::try_parse_from(words)?.command {
         Command::TestSyscall(args) => Ok(*args),
         _ => unreachable!("the second word says which command"),

@@ -41,16 +41,22 @@ pub async fn recipe(run: &RunArgs, profile: Option<&Profile>, ctx: &Ctx) -> Resu
     let make = args.make.clone();
     let mut recipe = Recipe { base, asked, of_profile, make, build_folder, toolchain: None };
     config::asked(&recipe)?;
-    let mut lacks = host::missing_of_choice(ctx, &recipe);
-    // After a Ctrl-C nothing is installed.
-    if run.common.setup && !run.dry_run && !lacks.is_empty() && session::stopped(&ctx.stop).is_none() {
-        let wanted: Vec<_> = lacks.into_iter().map(|(tool, _)| tool).collect();
-        tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
-        lacks = host::missing_of_choice(ctx, &recipe);
-    }
-    runs::complain(&lacks)?;
+    at_hand(&recipe, run.common.setup && !run.dry_run, ctx).await?;
     recipe.toolchain = host::toolchain(ctx, &recipe).await.map_err(anyhow::Error::msg)?;
     Ok(recipe)
+}
+
+/// Makes sure that the programs which a recipe chooses are there, by installing them if that was asked for.
+pub async fn at_hand(recipe: &Recipe, setup: bool, ctx: &Ctx) -> Result<()> {
+    let mut lacks = host::missing_of_choice(ctx, recipe);
+    // After a Ctrl-C nothing is installed.
+    if setup && !lacks.is_empty() && session::stopped(&ctx.stop).is_none() {
+        let wanted: Vec<_> = lacks.into_iter().map(|(tool, _)| tool).collect();
+        // On another thread, so that signals are heard meanwhile.
+        tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
+        lacks = host::missing_of_choice(ctx, recipe);
+    }
+    runs::complain(&lacks)
 }
 
 /// The user's tree: where it really is, so that it is the same one however it was named.
