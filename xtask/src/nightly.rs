@@ -23,7 +23,7 @@ use harness::run::Budget;
 use harness::store::Store;
 
 use crate::cli::{Cli, Command, Exit, Gate, Nightly, ReportTo};
-use crate::{clean, mutants, progress, report, runs, say, session, test_selftest, test_syscall};
+use crate::{clean, mutants, progress, report, runs, say, session, test_selftest, test_syscall, with_ssh};
 
 /// The page beside `night.json`.
 const PAGE: &str = "night.md";
@@ -44,15 +44,20 @@ pub fn run(args: &Nightly) -> Result<Exit> {
         return Ok(Exit::Nothing);
     }
     // A mistake in a job's words is told before the first begins, not in the middle of the night.
+    let mut over_ssh = false;
     for job in &night.jobs {
-        typed(job, args, Path::new("out"))
+        let command = typed(job, args, Path::new("out"))
             .with_context(|| format!("{}: job `{}`", file.display(), job.name))?;
+        over_ssh |= matches!(&command, Command::TestSyscall(args) if with_ssh::is_needed(args));
     }
     if args.dry_run {
         for job in &night.jobs {
             say::result(format_args!("{}: {job}", job.name))?;
         }
         return Ok(Exit::Passed);
+    }
+    if over_ssh {
+        return with_ssh::become_it(&args.common);
     }
     let nights = args.nights.clone().unwrap_or_else(|| clean::runs_folder(project.root()).join("nights"));
     let nights = std::path::absolute(nights)?;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harness::boot::accel;
+use harness::boot::link;
 use harness::boot::vm::log;
 use harness::judge::console::sanitize_lines;
 use harness::limits;
-use harness::model::Verdict;
+use harness::model::{Transport, Verdict};
 use harness::plan::files::Project;
 use harness::plan::host;
 use harness::process::Ctx;
@@ -17,7 +18,7 @@ use harness::run::{Again, Replayed, again};
 use harness::store::Store;
 
 use crate::cli::{Exit, Repro};
-use crate::{clean, debug, progress, replay, runs, say, session, shell};
+use crate::{clean, debug, progress, replay, runs, say, session, shell, with_ssh};
 
 /// Runs the cell and compares.
 pub fn run(args: &Repro) -> Result<Exit> {
@@ -39,6 +40,9 @@ pub fn run(args: &Repro) -> Result<Exit> {
     }
     if args.gdb || args.gdb_script.is_some() {
         return debug::run(&run, &cell, args);
+    }
+    if !link::BUILT && cell.parts.iter().any(|part| part.transport == Transport::Ssh) {
+        return with_ssh::become_it(&args.common);
     }
     session::run_suspendable(progress::events(&args.common), |mut ctx| async move {
         let store = session::store(args.common.cache.as_deref(), &mut ctx)?;

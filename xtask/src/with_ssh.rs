@@ -10,26 +10,33 @@ use anyhow::{Context, Result};
 use harness::boot::link;
 use harness::plan::host;
 
-use crate::cli::{Exit, TestSyscall, TransportChoice};
-use crate::{doctor, progress, report, runs, say, session, setup, test_syscall};
+use crate::cli::{Common, Exit, TestSyscall, TransportChoice};
+use crate::{doctor, progress, report, runs, say, session, setup};
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
     args.transport != TransportChoice::Serial && !args.run.dry_run && !link::BUILT
 }
 
-/// Looks for what that takes, builds this program with ssh and becomes it.
+/// The same command once more, by this program with ssh.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     report::prepare(&args.run, true)?;
-    let stopped = session::run(progress::events(&args.run.common), |mut ctx| async move {
-        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
+    become_it(&args.run.common)
+}
+
+/// Looks for what that takes, builds this program with ssh and becomes it.
+pub fn become_it(common: &Common) -> Result<Exit> {
+    let stopped = session::run(progress::events(common), |mut ctx| async move {
+        let store = session::store(common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;
         let wanted = doctor::missing(&host, &[]);
-        if args.run.common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
+        if common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(&ctx, &store).await;
         }
-        runs::complain(&test_syscall::lacks(args, &host, &[]))?;
+        let mut lacks = host.missing(&[]);
+        lacks.extend(host.missing_for_ssh());
+        runs::complain(&lacks)?;
         Ok(session::stopped(&ctx.stop))
     })?;
     if let Some(signal) = stopped {

@@ -204,6 +204,14 @@ fn both_transports() {
             assert!(transport["durations"]["run_ms"].as_u64().is_some(), "{cell:#}");
         }
     }
+    // What else comes to a guest over ssh does so by the same program.
+    let run = xtask(&["repro", "latest", "patched mx32"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("builds itself with the ssh2 crate"), "{run}");
+    let nights = tempfile::tempdir().unwrap();
+    let run = xtask(&["nightly", "transports", "--nights", nights.path().to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("builds itself with the ssh2 crate"), "{run}");
 }
 
 fn no_network() {
