@@ -33,7 +33,7 @@ use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
 use crate::plan::profile::Profile;
-use crate::plan::recipe::{Asked, Recipe};
+use crate::plan::recipe::{Asked, BaseConfig, Recipe};
 use crate::plan::{KernelPlan, Plan};
 use crate::process::{Ctx, StopLevel};
 use crate::report::record::{
@@ -344,7 +344,10 @@ fn tree_record(path: &Path, pristine: &Pristine) -> TreeRecord {
 fn recipe_record(recipe: &Recipe, profile: Option<&Profile>) -> RecipeRecord {
     RecipeRecord {
         profile: profile.map(|profile| profile.name.clone()),
-        base_config: recipe.base.to_string(),
+        base_config: match &recipe.base {
+            BaseConfig::AllNo => RecipeRecord::USUAL_BASE.to_owned(),
+            other => other.to_string(),
+        },
         configs: recipe.asked.iter().map(Asked::recorded).collect(),
         make: recipe.make_vars().map(ToString::to_string).collect(),
         toolchain: recipe.toolchain.clone(),

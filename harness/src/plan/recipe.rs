@@ -28,15 +28,10 @@ pub enum BaseConfig {
     },
 }
 
-impl BaseConfig {
-    /// What a record has where nothing else was asked for.
-    pub const USUAL: &'static str = "allnoconfig";
-}
-
 impl fmt::Display for BaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BaseConfig::AllNo => f.write_str(BaseConfig::USUAL),
+            BaseConfig::AllNo => f.write_str("allnoconfig"),
             BaseConfig::Defconfig => f.write_str("defconfig"),
             BaseConfig::KvmGuest => f.write_str("kvm_guest"),
             BaseConfig::File { path, .. } => path.display().fmt(f),

@@ -121,6 +121,11 @@ pub struct RecipeRecord {
     pub toolchain: Option<String>,
 }
 
+impl RecipeRecord {
+    /// What it started from where nothing else was asked for.
+    pub const USUAL_BASE: &str = "allnoconfig";
+}
+
 /// A built kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -14,7 +14,6 @@ use crate::judge::console::{sanitize, sanitize_lines};
 use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
 use crate::model::{Abi, CaseResult, CellId, KernelName, Leg, SyscallName, Transport, Verdict};
-use crate::plan::recipe::BaseConfig;
 
 /// Colours or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +81,7 @@ pub(super) fn origin(kernel: &KernelName, tree: Option<&TreeRecord>, recipe: &Re
     if let Some(profile) = &recipe.profile {
         lines.push(format!("{kernel}: profile {profile}"));
     }
-    if !["", BaseConfig::USUAL].contains(&recipe.base_config.as_str()) {
+    if !["", RecipeRecord::USUAL_BASE].contains(&recipe.base_config.as_str()) {
         lines.push(format!("{kernel}: configured from {}", sanitize(&recipe.base_config)));
     }
     for (what, words) in [("configured with", &recipe.configs), ("make", &recipe.make)] {

@@ -202,7 +202,7 @@ fn a_cell_that_passed_later_is_marked_and_what_came_before_is_told() {
 fn what_is_not_usual_of_a_kernel_is_said() {
     let kernel: KernelName = "linux-6.12".parse().unwrap();
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    let usual = RecipeRecord { base_config: BaseConfig::USUAL.to_owned(), ..RecipeRecord::default() };
+    let usual = RecipeRecord { base_config: RecipeRecord::USUAL_BASE.to_owned(), ..RecipeRecord::default() };
     assert!(origin(&kernel, None, &usual).is_empty());
     assert!(origin(&kernel, None, &RecipeRecord::default()).is_empty(), "a record that does not say");
     let recipe = RecipeRecord {
