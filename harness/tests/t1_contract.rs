@@ -328,24 +328,25 @@ fn no_file_makes_the_reader_leave_its_bounds() {
     assert!(ran.status.success() && said.contains("50000 files"), "{said}");
 }
 
-/// The option that takes the call away takes the thing that it is called with, too.
+/// The option that takes the call away takes the thing that it is called with, too, or what C needs.
 #[test]
 fn a_call_that_is_not_there_needs_nothing_that_is_not_there() {
     let prober = Prober { abi: Abi::M64, folder: tempfile::tempdir().unwrap() };
     let mut parts = sources("contract");
-    parts.push(guest().join("tests/contract_no_epoll.c"));
-    compile(&["-static", "-Wl,--wrap=epoll_create1"], &parts, &prober.program());
+    parts.push(guest().join("tests/contract_without.c"));
+    compile(&["-static", "-Wl,--wrap=epoll_create1,--wrap=pthread_create"], &parts, &prober.program());
     let file = prober.folder.path().join("file");
     // Behind no door.
     let call = "arg 0 fd:epoll\nnumber 0x3fffffff\nexpect 0\nend\n";
-    std::fs::write(&file, format!("contract 1\ncase good\n{call}case other\n{call}")).unwrap();
+    let crowd = call.replace("expect", "run threads 4 100\nexpect");
+    std::fs::write(&file, format!("contract 1\ncase good\n{call}case crowd\n{crowd}")).unwrap();
     let said = |mode: Option<&str>| {
         let mut command = Command::new(prober.program());
         let ran = command.current_dir(prober.folder.path()).arg(&file).args(mode).output().unwrap();
         String::from_utf8_lossy(&ran.stdout).into_owned()
     };
     let control = said(Some("enosys"));
-    assert!(control.contains("\nok 1 good\n") && control.contains("\nok 2 other\n"), "{control}");
+    assert!(control.contains("\nok 1 good\n") && control.contains("\nok 2 crowd\n"), "{control}");
     let absent = "# ERROR a thing for the case cannot be made: Function not implemented";
     let there = said(None);
     assert!(there.contains(absent) && there.contains("Bail out!"), "{there}");

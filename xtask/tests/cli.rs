@@ -125,6 +125,21 @@ fn a_selection_of_nothing_is_not_a_success() {
     xtask(&args).ends(4, &["nothing is selected", "linux-6.12 has one"]);
 }
 
+/// Before the first mutant, and not when its turn comes.
+#[test]
+fn a_compiler_that_a_mutants_profile_chooses_is_asked_for_at_once() {
+    let (scratch, project) = copy();
+    let file = scratch.path().join("configs/profiles.yaml");
+    let profiles = std::fs::read_to_string(&file).unwrap();
+    let chosen = profiles.replace("CC=clang", "CC=gcc-99");
+    assert_ne!(chosen, profiles);
+    std::fs::write(&file, chosen).unwrap();
+    let mutants = ["test", "--mutants", "fd-padding-without-name", "--project", &project];
+    let said = xtask(&mutants).ends(3, &["this machine lacks", "gcc-99: not found (package gcc-99)"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.contains("CAUGHT") && !said.contains("kernel"), "{said}");
+}
+
 #[test]
 fn what_would_write_to_a_tree_or_spoil_a_build_is_refused() {
     let root = tempfile::tempdir().unwrap();
