@@ -112,7 +112,7 @@ const KEPT: &str = "sources";
 /// All that went into a kernel is in its key already.
 fn key(kernel: &str, fragment: &str) -> Key {
     let key = KeyBuilder::new(KIND).input("kernel", kernel).input("fragment", fragment);
-    key.input("beside it", KEPT).finish()
+    key.input("beside it", KEPT).input("its paths", "the work tree's own").finish()
 }
 
 fn fragment(project: &Project) -> Result<(Fragment, String), Trouble> {

@@ -34,6 +34,9 @@ pub(super) const MAKE_VARS: [&str; 9] = [
     "LOCALVERSION=",
 ];
 
+/// The folder of a work tree for objects that have debug info.
+const WITH_DEBUG_INFO: &str = "obj.debuginfo";
+
 /// Where one kernel is worked on. The work tree is locked and made only when something has to be
 /// built: a run that finds all in the cache never touches it.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl<'a> Bench<'a> {
     /// The same for kernels with debug info: their objects lie apart, so that neither kind is compiled
     /// anew after the other.
     pub fn with_debug_info(self) -> Bench<'a> {
-        Bench { objects: "obj.debuginfo", tree: None, ..self }
+        Bench { objects: WITH_DEBUG_INFO, tree: None, ..self }
     }
 
     /// The work tree with `overlay` selected.
@@ -171,6 +174,7 @@ pub(super) async fn make_vmlinux<'b>(
     config: &Configured,
 ) -> Result<&'b WorkTree, Trouble> {
     let (shop, recipe, name) = (bench.shop, &bench.kernel.recipe, bench.kernel.name.clone());
+    let names_sources = bench.objects == WITH_DEBUG_INFO && !broken("own-paths");
     let tree = bench.tree(overlay).await?;
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Compile, what);
@@ -180,7 +184,15 @@ pub(super) async fn make_vmlinux<'b>(
     let count_fact = Hash::of(format!("objects:{name}").as_bytes());
     let total = shop.store.fact(&count_fact).and_then(|text| text.parse().ok());
     let mut counter = Counter::new(shop, what, total, fs::File::create(&log)?);
-    let make = || make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+    let make = || {
+        let make = make(shop, recipe, tree).arg("vmlinux").deadline(limits::COMPILE_DEADLINE);
+        match names_sources {
+            // Whose ccache is told to share objects between folders (hash_dir, base_dir) would get those of
+            // another work tree, whose debug info names that tree's sources, or none by its full path.
+            true => make.env("CCACHE_HASHDIR", "1").env("CCACHE_BASEDIR", ""),
+            false => make,
+        }
+    };
     let mut compiled = compile(tree, make(), &mut counter, &log).await;
     if let Err(Trouble::Cause(Cause::CompilerDied { words, .. })) = &compiled
         && !broken("compiler-retry")
