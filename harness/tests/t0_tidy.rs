@@ -154,9 +154,10 @@ fn every_line_of_a_fragment_has_its_reason() {
 }
 
 #[test]
-fn every_test_program_of_xtask_is_run_by_its_own_test_command() {
+fn every_test_program_is_run_by_the_test_command() {
     let stages = std::fs::read_to_string(root().join("xtask/src/test.rs")).unwrap();
-    for entry in std::fs::read_dir(root().join("xtask/tests")).unwrap() {
+    let folders = ["harness/tests", "xtask/tests"].map(|folder| root().join(folder));
+    for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "rs") {
             let name = path.file_stem().unwrap().to_str().unwrap();

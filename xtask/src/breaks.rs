@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::cli::Exit;
-use crate::session;
+use crate::{cargo, session};
 
 /// A broken handling may make its test wait for ever. The slowest of these tests, on two busy
 /// cores, takes a tenth of this.
@@ -52,11 +52,6 @@ pub fn run() -> Result<(u64, u64)> {
         anstream::println!("break {number:2} {switch:24} {target} {test} ... {word}");
         if word.starts_with("ok") { passed += 1 } else { failed += 1 }
     }
-    // The program without switches takes its place in target/ again.
-    let status = cargo().args(["build", "--locked", "--quiet", "--package", "xtask"]).status()?;
-    if !status.success() {
-        bail!("cargo build {}", harness::process::describe(status));
-    }
     Ok((passed, failed))
 }
 
@@ -80,21 +75,14 @@ fn read(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(session::checkout()).stdin(Stdio::null());
-    command
-}
-
-/// Compiles the tests with the switches in them: by the name of the target, the program and the
+/// The tests with the switches in them, compiled: by the name of the target, the program and the
 /// folder of its package, in which cargo would run it.
 fn compile() -> Result<BTreeMap<String, (PathBuf, PathBuf)>> {
-    let mut command = cargo();
-    command.args(["test", "--locked", "--workspace", "--features", "harness/break,harness/ssh", "--no-run"]);
-    command.args(["--message-format", "json-render-diagnostics"]);
+    let mut command = cargo::test()?;
+    command.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     if !output.status.success() {
-        bail!("the tests do not compile with the features `break` and `ssh`");
+        bail!("the tests do not compile");
     }
     let mut programs = BTreeMap::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod breaks;
+mod cargo;
 mod clean;
 mod cli;
 mod compare;

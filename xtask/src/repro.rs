@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harness::boot::accel;
-use harness::boot::link;
 use harness::boot::vm::log;
 use harness::judge::console::sanitize_lines;
 use harness::limits;
@@ -41,7 +40,7 @@ pub fn run(args: &Repro) -> Result<Exit> {
     if args.gdb || args.gdb_script.is_some() {
         return debug::run(&run, &cell, args);
     }
-    if !link::BUILT && cell.parts.iter().any(|part| part.transport == Transport::Ssh) {
+    if !with_ssh::BUILT && cell.parts.iter().any(|part| part.transport == Transport::Ssh) {
         return with_ssh::become_it(&args.common);
     }
     session::run_suspendable(progress::events(&args.common), |mut ctx| async move {

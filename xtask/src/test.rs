@@ -9,86 +9,79 @@ use harness::plan::host;
 use harness::plan::tools::{Need, Tool};
 
 use crate::cli::{Exit, Test};
-use crate::{breaks, doctor, mutants, progress, session, setup};
+use crate::{breaks, cargo, doctor, mutants, progress, session, setup};
 
 /// One stage: what it is called, and what cargo is asked to do.
 struct StageOf {
     name: &'static str,
-    cargo: &'static [&'static str],
-    /// A component of the toolchain that a small installation may lack.
-    component: Option<&'static str>,
+    work: Work,
+}
+
+/// What cargo is asked to do.
+enum Work {
+    /// These words, which want a component of the toolchain that a small installation may lack.
+    Look { component: &'static str, words: &'static [&'static str] },
+    /// These of the tests (see [`cargo::test`]): words for cargo, and files of integration tests.
+    Tests(&'static [&'static str], &'static [&'static str]),
 }
 
 const LINT: [StageOf; 2] = [
-    StageOf { name: "format", cargo: &["fmt", "--all", "--check"], component: Some("rustfmt") },
+    StageOf {
+        name: "format",
+        work: Work::Look { component: "rustfmt", words: &["fmt", "--all", "--check"] },
+    },
     StageOf {
         name: "lint",
-        cargo: &[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--all-targets",
-            "--features",
-            "xtask/ssh",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        component: Some("clippy"),
+        work: Work::Look {
+            component: "clippy",
+            words: &[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                "xtask/ssh",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        },
     },
 ];
 
-const FAST: [StageOf; 3] = [
+const FAST: [StageOf; 4] = [
+    StageOf { name: "compile the tests", work: Work::Tests(&["--no-run"], &[]) },
     StageOf {
         name: "T0-T2 library",
-        cargo: &["test", "--locked", "-p", "harness", "--features", "ssh"],
-        component: None,
+        work: Work::Tests(
+            &["--lib"],
+            &[
+                "t0_faults",
+                "t0_fuzz_corpus",
+                "t0_guest_codec",
+                "t0_life",
+                "t0_tidy",
+                "t1_contract",
+                "t1_fake_qemu",
+                "t1_page",
+                "t1_process",
+                "t2_boot_sector",
+            ],
+        ),
     },
     StageOf {
         name: "T0 program",
-        cargo: &[
-            "test",
-            "--locked",
-            "-p",
-            "xtask",
-            "--bins",
-            "--test",
-            "cli",
-            "--test",
-            "cli_report",
-            "--test",
-            "cli_scan_log",
-        ],
-        component: None,
+        work: Work::Tests(&["--bin", "xtask"], &["cli", "cli_report", "cli_scan_log"]),
     },
     StageOf {
         name: "T1 program",
-        cargo: &[
-            "test",
-            "--locked",
-            "-p",
-            "xtask",
-            "--test",
-            "t1_host",
-            "--test",
-            "t1_kill",
-            "--test",
-            "t1_night",
-            "--test",
-            "t1_repro",
-            "--test",
-            "t1_terminal",
-        ],
-        component: None,
+        work: Work::Tests(&[], &["t1_host", "t1_kill", "t1_night", "t1_repro", "t1_terminal"]),
     },
 ];
 
-const KERNELS: StageOf = StageOf {
-    name: "T3 real kernels",
-    cargo: &["test", "--locked", "-p", "xtask", "--test", "t3"],
-    component: None,
-};
+/// On the program as a user runs it: this one.
+const KERNELS: StageOf = StageOf { name: "T3 real kernels", work: Work::Tests(&[], &["t3"]) };
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counts {
@@ -96,6 +89,10 @@ struct Counts {
     failed: u64,
     skipped: u64,
 }
+
+/// The program that tests start, if it is not the one that was compiled with them: see
+/// `tests/support/mod.rs`.
+const TESTED: &str = "ABIMATRIX_TESTED";
 
 /// Runs the tiers; 0 if all passed.
 pub fn run(args: &Test) -> Result<Exit> {
@@ -168,20 +165,31 @@ fn prepare(args: &Test) -> Result<()> {
 }
 
 fn run_stage(stage: &StageOf) -> Result<Counts> {
-    if let Some(component) = stage.component
-        && !has_component(component)
-    {
-        let ci = std::env::var_os("CI").is_some();
-        anstream::println!("{}: the toolchain has no {component}", if ci { "FAILED" } else { "skipped" });
-        return Ok(if ci {
-            Counts { failed: 1, ..Counts::default() }
-        } else {
-            Counts { skipped: 1, ..Counts::default() }
-        });
+    let mut command = match stage.work {
+        Work::Look { component, .. } if !has_component(component) => {
+            let ci = std::env::var_os("CI").is_some();
+            anstream::println!("{}: the toolchain has no {component}", if ci { "FAILED" } else { "skipped" });
+            return Ok(if ci {
+                Counts { failed: 1, ..Counts::default() }
+            } else {
+                Counts { skipped: 1, ..Counts::default() }
+            });
+        }
+        Work::Look { words, .. } => {
+            let mut cargo = cargo::in_checkout();
+            cargo.args(words);
+            cargo
+        }
+        Work::Tests(words, files) => {
+            let mut cargo = cargo::test()?;
+            cargo.args(words).args(files.iter().flat_map(|file| ["--test", file])).env_remove(TESTED);
+            cargo
+        }
+    };
+    if stage.name == KERNELS.name {
+        command.env(TESTED, std::env::current_exe()?);
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(stage.cargo).current_dir(session::checkout()).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdout(Stdio::piped());
     // Insta-like helpers and corpora are rewritten by hand only.
     command.env_remove("UPDATE_CORPUS");
     let mut child = command.spawn().context("cannot start cargo")?;

@@ -1,21 +1,23 @@
 //! `--transport ssh`: this program once more, built with the crate that speaks ssh.
 //!
 //! That crate needs OpenSSL's headers, which nothing else does; so the feature is on only where ssh
-//! is asked for, and lies in a folder of its own, where neither build undoes the other.
+//! is asked for, and the program with it lies in a folder of its own, where neither undoes the other.
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
-use anyhow::{Context, Result};
-use harness::boot::link;
+use anyhow::Result;
 use harness::plan::host;
 
 use crate::cli::{Common, Exit, TestSyscall, TransportChoice};
-use crate::{doctor, progress, report, runs, say, session, setup};
+use crate::{cargo, doctor, progress, report, runs, say, session, setup};
+
+/// Whether this program speaks ssh. By its own feature and not the library's: in this project's tests
+/// the library has it, and the program goes its usual way.
+pub const BUILT: bool = cfg!(feature = "ssh");
 
 /// Whether these arguments ask for what this program was built without.
 pub fn is_needed(args: &TestSyscall) -> bool {
-    args.transport != TransportChoice::Serial && !args.run.dry_run && !link::BUILT
+    args.transport != TransportChoice::Serial && !args.run.dry_run && !BUILT
 }
 
 /// The same command once more, by this program with ssh.
@@ -42,17 +44,15 @@ pub fn become_it(common: &Common) -> Result<Exit> {
     if let Some(signal) = stopped {
         return Ok(Exit::Interrupted(signal));
     }
-    let program = std::env::current_exe()?;
-    // target/debug/xtask
-    let target = program.ancestors().nth(2).context("this program does not lie in a target folder")?;
-    let target = target.join("ssh");
+    // Paths among the arguments are as seen from where this program was started.
+    let mut cargo = cargo::here();
+    cargo.args(["run", "--locked", "--package", "xtask", "--features", "ssh", "--manifest-path"]);
+    cargo.arg(session::checkout().join("Cargo.toml"));
+    let folder = cargo::apart(&mut cargo, &cargo::target()?, "ssh");
+    cargo.arg("--").args(std::env::args_os().skip(1));
     say::aside(format_args!(
         "ssh is asked for: this program builds itself with the ssh2 crate, in {} (a minute the first time)",
-        target.display()
+        folder.display()
     ));
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["run", "--locked", "--package", "xtask", "--features", "ssh", "--manifest-path"]);
-    cargo.arg(session::checkout().join("Cargo.toml")).arg("--target-dir").arg(target);
-    cargo.arg("--").args(std::env::args_os().skip(1));
     Err(anyhow::Error::new(cargo.exec()).context("cannot start cargo").context(Exit::Incomplete))
 }

@@ -147,7 +147,7 @@ pub fn shell() {
     let text = format!(
         "stty -g > {}\n{} repro {} '{KERNEL} patched m32' --shell\necho $? > {}\nstty -g > {}\n",
         quoted("before"),
-        harness::process::quote(env!("CARGO_BIN_EXE_xtask")),
+        harness::process::quote(&super::support::program()),
         harness::process::quote(&run),
         quoted("code"),
         quoted("after"),
