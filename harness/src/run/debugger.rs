@@ -153,7 +153,7 @@ pub async fn kernel_of_program(
     let kernel = plan.kernels.iter().find(|kernel| kernel.name == program.kernel);
     let kernel = kernel.ok_or_else(|| not_planned(&program.kernel))?;
     let mut bench = Bench::new(&shop, kernel, source::pristine(&shop, kernel).await?);
-    let Asked { fragments, wishes, .. } = Asked::of(&bench, sources.project, plan.dirs.iter())?;
+    let Asked { fragments, wishes, .. } = Asked::of(&bench, plan.dirs.iter())?;
     let (what, none) = (format!("{} kselftest", kernel.name), Overlay::none());
     let configured = config::configure_with(&mut bench, &what, &none, &fragments, &wishes).await?;
     is_the_same(&program.to_string(), kernel::key(&bench, &none, &configured).as_str(), then)?;

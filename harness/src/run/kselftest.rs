@@ -374,7 +374,7 @@ impl Conductor<'_> {
     async fn built_kernel(&self, bench: &mut Bench<'_>, ready: &Ready<'_>) -> Result<BuiltKernel, Trouble> {
         let what = format!("{} kselftest", ready.kernel.name);
         let dirs = ready.dirs.iter().map(|listed| &listed.dir);
-        let asked = Asked::of(bench, self.means.project, dirs)?;
+        let asked = Asked::of(bench, dirs)?;
         for (dir, error) in &asked.unread {
             self.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
         }

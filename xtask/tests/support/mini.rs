@@ -232,7 +232,6 @@ impl World {
         }
         write(&project.join("guest/include/nothing.h"), "");
         write(&project.join("guest/lines/lines.c"), "int lines;\n");
-        write(&project.join("configs/kselftest.config"), "# Nothing.\n");
         let series = folder.join("xyzzy");
         write(
             &series.join("spec.yaml"),

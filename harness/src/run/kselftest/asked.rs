@@ -1,4 +1,5 @@
 //! What the kernel of a kselftest run is asked to be: by its own fragments, and by its directories' `config`.
+//! Nothing else, so that it is the kernel that test-syscall runs if the directories ask for nothing more.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +7,7 @@ use crate::build::config;
 use crate::build::kconfig::{Fragment, Value};
 use crate::build::kernel::Bench;
 use crate::build::{Trouble, kselftest as directories};
-use crate::model::{Cause, RelPath};
-use crate::plan::files::{Project, read_fragment};
-
-/// The fragment with what kselftests take for granted and none of their `config` says.
-const FRAGMENT: &str = "configs/kselftest.config";
+use crate::model::RelPath;
 
 /// The fragments of a kernel.
 #[derive(Debug)]
@@ -25,16 +22,9 @@ pub struct Asked {
 
 impl Asked {
     /// Of the directories that are run together.
-    pub fn of<'a>(
-        bench: &Bench<'_>,
-        project: &Project,
-        dirs: impl Iterator<Item = &'a RelPath>,
-    ) -> Result<Asked, Trouble> {
-        let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
+    pub fn of<'a>(bench: &Bench<'_>, dirs: impl Iterator<Item = &'a RelPath>) -> Result<Asked, Trouble> {
         let mut fragments = config::base(bench)?;
-        let path = project.root().join(FRAGMENT);
-        let text = read_fragment(&path).map_err(|error| dropped(error.to_string()))?;
-        let mut wishes = vec![Fragment::parse(FRAGMENT, &text).map_err(|error| dropped(error.to_string()))?];
+        let mut wishes = Vec::new();
         let mut unread = Vec::new();
         for dir in dirs {
             let Some(text) = directories::file(&bench.pristine, dir, "config") else { continue };
