@@ -169,7 +169,8 @@ fn printf(bytes: &[u8]) -> String {
         for &byte in piece {
             match byte {
                 b'%' => text += "%%",
-                b'\\' | b'\'' => text += &format!("\\{byte:03o}"),
+                // A piece that begins with `-` would be an option.
+                b'\\' | b'\'' | b'-' => text += &format!("\\{byte:03o}"),
                 0x20..=0x7e => text.push(byte.into()),
                 _ => text += &format!("\\{byte:03o}"),
             }

@@ -108,6 +108,16 @@ fn qemu_gets_its_arguments_and_the_agent_its_request() {
     assert!(!args.contains("tsc") && !args.contains("-S\n") && !args.contains("qmp"), "{args}");
 }
 
+#[test]
+fn the_shell_prints_every_byte_wherever_it_lies() {
+    // A piece for each byte at its beginning, and one with every byte inside.
+    let mut bytes: Vec<u8> = (0..=255).flat_map(|byte| [&[byte][..], &[b'7'; 31]].concat()).collect();
+    bytes.extend(0..=255);
+    let output = Command::new("/bin/sh").arg("-c").arg(printf(&bytes)).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.stdout, bytes);
+}
+
 fn ended(outcome: Outcome, run: u16, trace: Option<Trace>) -> RunEnd {
     RunEnd {
         run,
