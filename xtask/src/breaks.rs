@@ -37,12 +37,20 @@ pub fn run() -> Result<(u64, u64)> {
     let programs = compile()?;
     // What a test leaves behind while its handling is broken becomes this process's to end.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let counts = all(&rows, &programs);
+    // Whoever runs tests after this expects that an orphan is reaped.
+    rustix::process::set_child_subreaper(None)?;
+    counts
+}
+
+/// Goes through the rows.
+fn all(rows: &[Row], programs: &BTreeMap<String, (PathBuf, PathBuf)>) -> Result<(u64, u64)> {
     let (mut passed, mut failed) = (0, 0);
     for row in rows {
-        let Row { number, switch, target, test } = &row;
+        let Row { number, switch, target, test } = row;
         let program =
             programs.get(target).with_context(|| format!("row {number}: no test program {target}"))?;
-        let word = match (once(program, &row, false)?, once(program, &row, true)?) {
+        let word = match (once(program, row, false)?, once(program, row, true)?) {
             (Ended::Passed, Ended::Failed) => "ok",
             (Ended::Passed, Ended::Late) => "ok (did not end)",
             (Ended::Passed, Ended::Passed) => "FAILED: it passes although the handling is switched off",

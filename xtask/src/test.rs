@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use harness::plan::host;
@@ -94,34 +94,40 @@ struct Counts {
 /// `tests/support/mod.rs`.
 const TESTED: &str = "ABIMATRIX_TESTED";
 
+/// When no further test begins, in seconds since 1970: see the same file.
+const UNTIL: &str = "ABIMATRIX_UNTIL";
+
 /// Runs the tiers; 0 if all passed.
 pub fn run(args: &Test) -> Result<Exit> {
     prepare(args)?;
     if args.mutants {
         return mutants::run(args);
     }
-    let mut total = Counts::default();
+    let until = args.within.map(|minutes| SystemTime::now() + Duration::from_secs(60 * minutes));
     let mut table: Vec<(&str, Duration, Counts)> = Vec::new();
-    let kernels = [KERNELS];
-    let slow: &[StageOf] = if args.fast { &[] } else { &kernels };
-    let stages = LINT.iter().chain(&FAST).chain(slow).filter(|_| !args.breaks);
-    for stage in stages {
-        anstream::println!("== {}", stage.name);
+    let mut tier = |name: &'static str, work: &dyn Fn() -> Result<Counts>| -> Result<()> {
+        anstream::println!("== {name}");
         let started = Instant::now();
-        let counts = run_stage(stage)?;
-        table.push((stage.name, started.elapsed(), counts));
-        total.passed += counts.passed;
-        total.failed += counts.failed;
-        total.skipped += counts.skipped;
+        let counts = work()?;
+        table.push((name, started.elapsed(), counts));
+        Ok(())
+    };
+    if !args.breaks {
+        for stage in LINT.iter().chain(&FAST) {
+            tier(stage.name, &|| run_stage(stage, None))?;
+        }
     }
     if !args.fast {
-        anstream::println!("== break");
-        let started = Instant::now();
-        let (passed, failed) = breaks::run()?;
-        table.push(("break", started.elapsed(), Counts { passed, failed, skipped: 0 }));
-        total.passed += passed;
-        total.failed += failed;
+        tier("break", &|| {
+            let (passed, failed) = breaks::run()?;
+            Ok(Counts { passed, failed, skipped: 0 })
+        })?;
     }
+    // Last, since it is the one that may have to leave something out.
+    if !args.fast && !args.breaks {
+        tier(KERNELS.name, &|| run_stage(&KERNELS, until))?;
+    }
+    let mut total = Counts::default();
     anstream::println!("\n== minutes per stage");
     for (name, time, counts) in table {
         let Counts { passed, failed, skipped } = counts;
@@ -129,6 +135,9 @@ pub fn run(args: &Test) -> Result<Exit> {
         anstream::println!(
             "{name:20} {minutes:6.1} min   {passed} passed, {failed} failed, {skipped} skipped"
         );
+        total.passed += passed;
+        total.failed += failed;
+        total.skipped += skipped;
     }
     let Counts { passed, failed, skipped } = total;
     anstream::println!("\n{passed} passed, {failed} failed, {skipped} skipped");
@@ -164,7 +173,7 @@ fn prepare(args: &Test) -> Result<()> {
     })
 }
 
-fn run_stage(stage: &StageOf) -> Result<Counts> {
+fn run_stage(stage: &StageOf, until: Option<SystemTime>) -> Result<Counts> {
     let mut command = match stage.work {
         Work::Look { component, .. } if !has_component(component) => {
             let ci = std::env::var_os("CI").is_some();
@@ -182,12 +191,16 @@ fn run_stage(stage: &StageOf) -> Result<Counts> {
         }
         Work::Tests(words, files) => {
             let mut cargo = cargo::test()?;
-            cargo.args(words).args(files.iter().flat_map(|file| ["--test", file])).env_remove(TESTED);
+            cargo.args(words).args(files.iter().flat_map(|file| ["--test", file]));
+            cargo.env_remove(TESTED).env_remove(UNTIL);
             cargo
         }
     };
     if stage.name == KERNELS.name {
         command.env(TESTED, std::env::current_exe()?);
+    }
+    if let Some(until) = until {
+        command.env(UNTIL, until.duration_since(UNIX_EPOCH)?.as_secs().to_string());
     }
     command.stdout(Stdio::piped());
     // Insta-like helpers and corpora are rewritten by hand only.

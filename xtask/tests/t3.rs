@@ -1,8 +1,8 @@
 //! T3: the main job on real kernels, and the bugs that it must find.
 //!
 //! In the order below, one after another: a test finds in the cache what the one before it built,
-//! and those that touch the syscall tables (700 objects each) come last. Everything goes through
-//! the program itself, as a user would run it.
+//! and those that touch the syscall tables (700 objects each) come late; last what a slow machine may
+//! leave out first (`--within`). Everything goes through the program itself, as a user would run it.
 
 #[path = "t3/attend.rs"]
 mod attend;
@@ -43,12 +43,6 @@ fn main() {
             "a shell at a cell's console computes, runs the selftest, and leaves the terminal as it was",
             attend::shell,
         ),
-        ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
-        (
-            "by hand: gdb stops where a kselftest begins, in its main, and in a function of the kernel",
-            attend::of_selftest,
-        ),
-        ("a splat has lines of the source once its debug info is there", attend::decoded),
         ("both transports give the same, side by side", both_transports),
         ("an oops over ssh is the oops and no lost connection", seeded::oops_over_ssh),
         ("an sshd that dies in mid-test is told apart and the transports disagree", seeded::sshd_dies),
@@ -92,6 +86,12 @@ fn main() {
             "memory that is lost is found by a kernel that looks, and one that does not is no pass",
             mutants::lost_memory,
         ),
+        ("gdb stops at the entry of each abi and reads the arguments", attend::debugger),
+        (
+            "by hand: gdb stops where a kselftest begins, in its main, and in a function of the kernel",
+            attend::of_selftest,
+        ),
+        ("a splat has lines of the source once its debug info is there", attend::decoded),
     ]);
 }
 
