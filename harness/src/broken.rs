@@ -2,8 +2,8 @@
 //! of that fault can be seen to fail.
 //!
 //! `docs/faults.md` names the switch of every fault, and `cargo xtask test --break` goes through
-//! them. Without the feature `break`, which only that command turns on, all of this is a constant
-//! `false`. With it, the switch is the variable `ABIMATRIX_BREAK`: the one thing that the library
+//! them. Without the feature `break`, which only this project's tests turn on, all of this is a
+//! constant `false`. With it, the switch is the variable `ABIMATRIX_BREAK`: the one thing that the library
 //! reads from the environment.
 
 /// Whether the handling called `switch` is switched off.

@@ -20,8 +20,8 @@ pub struct Test {
     /// Only the tiers without a kernel (T0 to T2): under four minutes
     #[arg(long)]
     pub fast: bool,
-    /// Minutes after which no further test on real kernels begins: those are skipped, by name
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(0..=harness::limits::NIGHT_MINUTES))]
+    /// Minutes after which no test on real kernels begins that may wait: those are skipped, by name
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["fast", "breaks", "mutants"], value_parser = clap::value_parser!(u64).range(0..=harness::limits::NIGHT_MINUTES))]
     pub within: Option<u64>,
     /// Prove that no test is empty: switch off the handling of each fault of docs/faults.md in turn
     #[arg(long = "break", conflicts_with = "fast")]

@@ -113,6 +113,9 @@ pub fn users_selftest() {
         let cells = run.cells().into_iter().filter(|cell| cell["program"] == program);
         cells.map(|cell| cell["verdict"].as_str().unwrap().to_owned()).collect()
     };
+    let symbols = tree.join("Kconfig");
+    let text = std::fs::read_to_string(&symbols).unwrap();
+    std::fs::write(&symbols, text + "config MORE\n\tbool \"more\"\n").unwrap();
     write("kselftest/runner.sh", "");
     write("mine/Makefile", MAKEFILE);
     write("mine/t.c", TEST);
@@ -128,11 +131,19 @@ pub fn users_selftest() {
     assert_eq!(verdicts(&edited, "t"), ["fail"; 3], "{edited}");
     assert!(edited.stdout.contains("baseedited"), "{edited}");
     write("shared.h", "#define EDITED\n");
-    // A directory that is new since the tree was copied.
+    let asks = |run: &Run, out: &str| {
+        let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let config = world.out(out).join(record["kernels"][0]["config"].as_str().unwrap());
+        std::fs::read_to_string(config).unwrap().contains("CONFIG_MORE=y")
+    };
+    assert!(!asks(&edited, "edited"), "{edited}");
+    // A directory that is new since the tree was copied, and whose `config` asks for more.
+    write("new/config", "CONFIG_MORE=y\n");
     write("new/Makefile", MAKEFILE);
     write("new/t.c", TEST);
     let new = run("new", "new");
     assert_eq!(verdicts(&new, "t"), ["pass"; 3], "{new}");
+    assert!(asks(&new, "new"), "{new}");
     // What was named and has nothing to run is an error.
     write("empty/Makefile", "emit_tests:\n\t@:\n");
     let empty = run("empty", "empty");
