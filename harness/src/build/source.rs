@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::series::Overlay;
 use super::snapshot;
+use super::tree::ended_by_itself;
 use super::{StageTimer, Trouble, Workshop, cached, check_disk};
 use crate::broken::broken;
 use crate::limits;
@@ -231,9 +232,15 @@ async fn from_git(
         let spec = format!("{rev}^{{commit}}");
         let output =
             git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &spec]).output(shop.ctx).await;
-        output.ok().map(|output| output.text().trim().to_owned())
+        // One that was cut off says nothing of the repository.
+        let answered = ended_by_itself(&output);
+        match output {
+            Ok(output) => Ok(Some(output.text().trim().to_owned())),
+            Err(_) if answered => Ok(None),
+            Err(error) => Err(Trouble::from(error)),
+        }
     };
-    let mut commit = if whole_id { known(revision.to_owned()).await } else { None };
+    let mut commit = if whole_id { known(revision.to_owned()).await? } else { None };
     if commit.is_none() {
         let fetched =
             git(&["fetch", "--quiet", "--no-tags", "--depth=1", "--", repository, revision]).output(shop.ctx);
@@ -241,7 +248,7 @@ async fn from_git(
             ProcessError::Interrupted { .. } => error.into(),
             other => wrong(format!("{revision} of {repository}: {other}")),
         })?;
-        commit = known("FETCH_HEAD".to_owned()).await;
+        commit = known("FETCH_HEAD".to_owned()).await?;
     }
     let commit = commit.ok_or_else(|| wrong(format!("{repository} has no commit {revision}")))?;
     let extract = async |into: &Path| -> Result<(), Trouble> {
