@@ -123,7 +123,11 @@ fn once((program, package): &(PathBuf, PathBuf), row: &Row, broken: bool) -> Res
     let said = scratch.path().join("said");
     let mut command = Command::new(program);
     command.args([&row.test, "--exact", "--test-threads=1"]).current_dir(package);
-    command.env_remove("ABIMATRIX_BREAK").env_remove("UPDATE_CORPUS").env("TMPDIR", scratch.path());
+    command
+        .env_remove("ABIMATRIX_BREAK")
+        .env_remove("ABIMATRIX_TESTED")
+        .env_remove("UPDATE_CORPUS")
+        .env("TMPDIR", scratch.path());
     // What proptest finds in a broken program is nothing to remember.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     if broken {

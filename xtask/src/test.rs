@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -117,13 +118,7 @@ pub fn run(args: &Test) -> Result<Exit> {
     if args.mutants {
         return mutants::run(args);
     }
-    // Its place in target/ may have another program by then.
-    let tested = cargo::target()?.join("tests/xtask-under-test");
-    if !args.fast && !args.breaks {
-        fs::create_dir_all(cargo::target()?.join("tests"))?;
-        let _ = fs::remove_file(&tested);
-        fs::copy("/proc/self/exe", &tested).context("cannot copy this very program")?;
-    }
+    let tested = if args.fast || args.breaks { None } else { Some(copy_of_this_program()?) };
     let mut table: Vec<(&str, Duration, Counts)> = Vec::new();
     let mut tier = |name: &'static str, work: &dyn Fn() -> Result<Counts>| -> Result<()> {
         anstream::println!("== {name}");
@@ -148,7 +143,7 @@ pub fn run(args: &Test) -> Result<Exit> {
         })?;
     }
     // Last, since it is the one that may have to leave something out.
-    if !args.fast && !args.breaks {
+    if let Some(tested) = tested {
         let mut env = vec![(TESTED, tested.into_os_string())];
         env.extend(until.map(|until| (UNTIL, until.to_string().into())));
         tier(KERNELS.name, &|| run_stage(&KERNELS, &env))?;
@@ -168,6 +163,17 @@ pub fn run(args: &Test) -> Result<Exit> {
     let Counts { passed, failed, skipped } = total;
     anstream::println!("\n{passed} passed, {failed} failed, {skipped} skipped");
     Ok(if failed == 0 && passed > 0 { Exit::Passed } else { Exit::Failed })
+}
+
+/// What T3 starts, made before anything else: this program's place may have another one by then.
+fn copy_of_this_program() -> Result<PathBuf> {
+    let folder = cargo::target()?.join("tests");
+    let copy = folder.join("xtask-under-test");
+    fs::create_dir_all(&folder)?;
+    // One that somebody still runs cannot be written to.
+    let _ = fs::remove_file(&copy);
+    fs::copy("/proc/self/exe", &copy).context("cannot copy this very program")?;
+    Ok(copy)
 }
 
 /// Names what is missing before any work starts, or installs it.

@@ -1,7 +1,8 @@
 //! T3: the main job on real kernels, and the bugs that it must find.
 //!
 //! In the order below, one after another: a test finds in the cache what the one before it built,
-//! and those that touch the syscall tables (700 objects each) come late. Everything goes through the program itself, as a user would run it.
+//! and those that touch the syscall tables (700 objects each) come late. Everything goes through the
+//! program itself, as a user would run it.
 
 #[path = "t3/attend.rs"]
 mod attend;
