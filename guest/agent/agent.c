@@ -148,6 +148,9 @@ int main(void)
 	}
 	rise_above_programs();
 	setup_world();
+	/* Kernel threads have session 0: by that count_leftovers() tells them from programs. */
+	if (setsid() < 0)
+		die("setsid: %s", strerror(errno));
 	link_open();
 	link_hello();
 	receive_plan();

@@ -25,10 +25,10 @@ struct start_error {
 };
 
 static const char * const start_stages[] = {
-	"execve", "setsid", "chdir", "open /dev/null", "dup2", "setrlimit",
+	"execve", "setpgid", "chdir", "open /dev/null", "dup2", "setrlimit",
 };
 
-enum { STAGE_EXEC, STAGE_SETSID, STAGE_CHDIR, STAGE_STDIN, STAGE_DUP, STAGE_LIMIT };
+enum { STAGE_EXEC, STAGE_GROUP, STAGE_CHDIR, STAGE_STDIN, STAGE_DUP, STAGE_LIMIT };
 
 struct run {
 	const struct plan_run *plan;
@@ -114,8 +114,12 @@ become_program(const struct plan_run *plan, const char *directory, int go_fd,
 	char go;
 	int null;
 
-	if (setsid() < 0)
-		fail_start(start_fd, STAGE_SETSID);
+	/*
+	 * A group of its own, to be signalled as one, and no session: a session's leader cannot
+	 * call setpgid(2), and no shell starts a program as one.
+	 */
+	if (setpgid(0, 0))
+		fail_start(start_fd, STAGE_GROUP);
 	if (chdir(directory))
 		fail_start(start_fd, STAGE_CHDIR);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -53,6 +53,7 @@ static const struct file_system file_systems[] = {
 	{ "mqueue", "/dev/mqueue", NULL, false },
 	{ "tmpfs", "/tmp", "mode=1777", false },
 	{ "tmpfs", "/run", "mode=755", false },
+	{ "securityfs", "/sys/kernel/security", NULL, false },
 	{ "debugfs", "/sys/kernel/debug", NULL, false },
 	{ "tracefs", "/sys/kernel/tracing", NULL, false },
 	{ "cgroup2", "/sys/fs/cgroup", NULL, false },
