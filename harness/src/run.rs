@@ -407,7 +407,8 @@ impl Conductor<'_> {
                 let command_line = &kernel.command_line;
                 let is_closed = |abi: &Abi| {
                     built.config.lost.contains_key(abi)
-                        || command_line.iter().any(|word| abi.is_closed_by(word))
+                        || command_line.iter().filter_map(|word| abi.opened_by(word)).next_back()
+                            == Some(false)
                 };
                 let closed = Abi::ALL.into_iter().filter(is_closed).collect();
                 images = Some(self.images(&mut bench, ready, &closed).await?);

@@ -52,6 +52,10 @@ fn main() {
         ("one kernel serves all series that stand on one another", series::stacked),
         ("a mutant is caught by what it names, and one that is not makes the run fail", series::mutants),
         ("a user's own tree is built as it is, and nothing of it changes", tree::users_tree),
+        (
+            "a configuration is merged from all that was asked for, and what it turns off is missed",
+            tree::recipe,
+        ),
         ("a kselftest of a user's own tree is built as it was edited", tree::users_selftest),
     ]);
 }

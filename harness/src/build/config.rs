@@ -27,8 +27,8 @@ pub struct Configured {
     pub text: String,
     /// What was asked for, as it was merged.
     pub requested: String,
-    /// The ABIs whose option Kconfig dropped, and its words: their column is missed, and the
-    /// others can still be run.
+    /// The ABIs whose option is not on in the end, and why: their column is missed, and the others
+    /// can still be run.
     pub lost: BTreeMap<Abi, String>,
     /// Lines of our own fragments whose symbol a user's tree does not define, in words.
     pub left_out: Vec<String>,
@@ -53,6 +53,36 @@ impl Configured {
         let line = format!("CONFIG_{symbol}=y");
         self.text.lines().any(|have| have == line)
     }
+
+    /// Whoever has a say in the configuration may turn an ABI off, and Kconfig keeps that: what is asked
+    /// of it does not tell, and what came out does.
+    fn lose_what_is_off(&mut self, fragments: &[Fragment], command_line: &[String]) {
+        for abi in Abi::ALL {
+            let options = abi.kernel_options();
+            let Some(option) = options.first().filter(|_| !self.lost.contains_key(&abi)) else { continue };
+            let opened = command_line.iter().filter_map(|word| abi.opened_by(word)).next_back();
+            let closed = abi.closing_option().filter(|closing| self.is_on(closing) && opened.is_none());
+            let why = match closed {
+                _ if !options.iter().any(|option| self.is_on(option)) => {
+                    format!("CONFIG_{option} is not on in its .config: {}", who_asked(options, fragments))
+                }
+                Some(closing) => format!("CONFIG_{closing}=y in its .config turns it off at boot"),
+                None => continue,
+            };
+            self.lost.insert(abi, why);
+        }
+    }
+}
+
+/// The last word on one of these options.
+fn who_asked(options: &[&str], fragments: &[Fragment]) -> String {
+    let lines =
+        fragments.iter().flat_map(|fragment| fragment.entries.iter().map(move |entry| (fragment, entry)));
+    let last = lines.filter(|(_, entry)| options.contains(&entry.symbol.as_str())).next_back();
+    last.map_or("nobody asks for it".to_owned(), |(fragment, entry)| {
+        let line = entry.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line} has {}={}", fragment.name, entry.symbol, entry.value)
+    })
 }
 
 /// The fragments of a leg: the kernel's, the user's, the own `config` of each series' selftest, and
@@ -113,11 +143,18 @@ pub fn base(bench: &Bench<'_>) -> Result<Vec<Fragment>, Trouble> {
         ours.push(Fragment::parse(&name, &text).map_err(|error| dropped(error.to_string()))?);
     }
     let users = asked(&bench.kernel.recipe).map_err(|error| dropped(error.to_string()))?;
-    for entry in users.iter().flat_map(|fragment| &fragment.entries) {
-        ours.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
+    Ok(give_way(ours, users))
+}
+
+/// Ours give way to the user's, and of those the earlier to the later, as in the kernel's merge_config.sh.
+fn give_way(mut fragments: Vec<Fragment>, users: Vec<Fragment>) -> Vec<Fragment> {
+    for later in users {
+        for entry in &later.entries {
+            fragments.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
+        }
+        fragments.push(later);
     }
-    ours.extend(users);
-    Ok(ours)
+    fragments
 }
 
 /// The user's own fragments.
@@ -211,7 +248,9 @@ pub async fn configure_with(
         let text = fs::read_to_string(path.join("config"))?;
         let lost = serde_json::from_slice(&fs::read(path.join("lost"))?).map_err(std::io::Error::from)?;
         let (left_out, dropped) = (read_list(&path.join("left-out"))?, read_list(&path.join("dropped"))?);
-        Ok(Configured { text, requested: requested.clone(), lost, left_out, dropped })
+        let mut made = Configured { text, requested: requested.clone(), lost, left_out, dropped };
+        made.lose_what_is_off(fragments, &kernel.command_line);
+        Ok(made)
     };
     let find = || match recipe.build_folder {
         None => shop.store.find(shop.ctx, "config", &key),
@@ -258,7 +297,7 @@ pub async fn configure_with(
     };
     let mut lost = BTreeMap::new();
     for abi in Abi::ALL {
-        let of_abi = |dropped: &kconfig::Dropped| Some(dropped.symbol.as_str()) == abi.kernel_option();
+        let of_abi = |dropped: &kconfig::Dropped| abi.kernel_options().contains(&dropped.symbol.as_str());
         lost.extend(
             wrong.extract_if(.., |dropped| of_abi(dropped)).map(|dropped| (abi, dropped.to_string())),
         );
@@ -337,4 +376,53 @@ fn is_unknown(kernel: &Kernel, dropped: &kconfig::Dropped) -> bool {
     let ours = kernel.fragments.iter().filter_map(|path| path.file_name()?.to_str());
     let ours = ours.map(|name| format!("configs/{name}")).any(|name| name == dropped.origin.fragment);
     ours && matches!(dropped.reason, Some(Reason::NoSuchSymbol { incomplete: false, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fragment(name: &str, text: &str) -> Fragment {
+        Fragment::parse(name, text).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_on_in_the_end_is_lost_whoever_turned_it_off() {
+        let lost = |text: &str, lines: &str, command_line: &[&str]| {
+            let (text, requested) = (text.to_owned(), String::new());
+            let (lost, left_out, dropped) = (BTreeMap::new(), Vec::new(), Vec::new());
+            let mut made = Configured { text, requested, lost, left_out, dropped };
+            let command_line: Vec<String> = command_line.iter().map(|word| (*word).to_owned()).collect();
+            made.lose_what_is_off(&[fragment("mine.config", lines)], &command_line);
+            made.lost.into_iter().map(|(abi, why)| format!("{abi}: {why}")).collect::<Vec<_>>()
+        };
+        let both = "CONFIG_IA32_EMULATION=y\nCONFIG_X86_X32_ABI=y\n";
+        assert_eq!(lost(both, both, &[]), [""; 0]);
+        // A kernel of before 5.18.
+        assert_eq!(lost("CONFIG_IA32_EMULATION=y\nCONFIG_X86_X32=y\n", "", &[]), [""; 0]);
+        assert_eq!(
+            lost("CONFIG_IA32_EMULATION=y\n", "CONFIG_IA32_EMULATION=y\n\nCONFIG_X86_X32_ABI=n\n", &[]),
+            ["mx32: CONFIG_X86_X32_ABI is not on in its .config: mine.config:3 has CONFIG_X86_X32_ABI=n"]
+        );
+        assert_eq!(
+            lost("CONFIG_X86_X32_ABI=y\n", "", &[]),
+            ["m32: CONFIG_IA32_EMULATION is not on in its .config: nobody asks for it"]
+        );
+        let closed = format!("{both}CONFIG_IA32_EMULATION_DEFAULT_DISABLED=y\n");
+        let why = "m32: CONFIG_IA32_EMULATION_DEFAULT_DISABLED=y in its .config turns it off at boot";
+        assert_eq!(lost(&closed, both, &[]), [why]);
+        assert_eq!(lost(&closed, both, &["ia32_emulation=1"]), [""; 0]);
+    }
+
+    #[test]
+    fn of_two_lines_for_one_option_the_later_counts() {
+        let ours = vec![fragment("configs/base.config", "CONFIG_A=y\nCONFIG_B=y\n")];
+        let users =
+            vec![fragment("a.config", "CONFIG_A=n\nCONFIG_C=y\n"), fragment("b.config", "CONFIG_C=n\n")];
+        let left: Vec<String> = give_way(ours, users)
+            .iter()
+            .flat_map(|f| f.entries.iter().map(|e| format!("{} {}={}", f.name, e.symbol, e.value)))
+            .collect();
+        assert_eq!(left, ["configs/base.config CONFIG_B=y", "a.config CONFIG_A=n", "b.config CONFIG_C=n"]);
+    }
 }

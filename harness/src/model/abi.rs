@@ -66,28 +66,42 @@ impl Abi {
         }
     }
 
-    /// The kernel option without which no program of this ABI runs.
-    pub fn kernel_option(self) -> Option<&'static str> {
+    /// The kernel options of which one has to be on for programs of this ABI: today's name, and one of
+    /// before linux-5.18. `m64` needs none.
+    pub fn kernel_options(self) -> &'static [&'static str] {
         match self {
-            Abi::M64 => None,
-            Abi::M32 => Some("IA32_EMULATION"),
-            Abi::Mx32 => Some("X86_X32_ABI"),
+            Abi::M64 => &[],
+            Abi::M32 => &["IA32_EMULATION"],
+            Abi::Mx32 => &["X86_X32_ABI", "X86_X32"],
         }
     }
 
-    /// Whether this word of a kernel's command line closes the ABI's door.
-    pub fn is_closed_by(self, word: &str) -> bool {
+    /// The option by which a kernel comes up with this ABI's door closed, until its command line opens it.
+    pub fn closing_option(self) -> Option<&'static str> {
+        match self {
+            Abi::M64 => None,
+            Abi::M32 => Some("IA32_EMULATION_DEFAULT_DISABLED"),
+            // A patch of Debian's.
+            Abi::Mx32 => Some("X86_X32_DISABLED"),
+        }
+    }
+
+    /// Whether this word of a kernel's command line opens the ABI's door or closes it; none if it is
+    /// about something else.
+    pub fn opened_by(self, word: &str) -> Option<bool> {
         let name = match self {
-            Abi::M64 => return false,
+            Abi::M64 => return None,
             Abi::M32 => "ia32_emulation",
             Abi::Mx32 => "syscall.x32",
         };
-        // What kstrtobool() takes for no.
-        let value = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
-        value.is_some_and(|value| {
-            value.starts_with(['n', 'N', 'f', 'F', '0'])
-                || value.get(..2).is_some_and(|v| v.eq_ignore_ascii_case("of"))
-        })
+        let value = word.strip_prefix(name)?.strip_prefix('=')?;
+        // As kstrtobool() has it.
+        let two = value.get(..2).unwrap_or_default().to_ascii_lowercase();
+        match (value.bytes().next()?.to_ascii_lowercase(), two.as_str()) {
+            (b'n' | b'f' | b'0', _) | (_, "of") => Some(false),
+            (b'y' | b't' | b'1', _) | (_, "on") => Some(true),
+            _ => None,
+        }
     }
 
     /// What the kernel sees at its door when a program of this ABI makes call `number`.
@@ -205,18 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn a_door_is_closed_by_its_own_word() {
-        for (abi, word, closed) in [
-            (Abi::Mx32, "syscall.x32=n", true),
-            (Abi::Mx32, "syscall.x32=off", true),
-            (Abi::Mx32, "syscall.x32=y", false),
-            (Abi::Mx32, "syscall.x32=on", false),
-            (Abi::M32, "ia32_emulation=0", true),
-            (Abi::M32, "ia32_emulation=1", false),
-            (Abi::M32, "syscall.x32=n", false),
-            (Abi::M64, "syscall.x32=n", false),
+    fn a_door_is_closed_and_opened_by_its_own_word() {
+        for (abi, word, opened) in [
+            (Abi::Mx32, "syscall.x32=n", Some(false)),
+            (Abi::Mx32, "syscall.x32=off", Some(false)),
+            (Abi::Mx32, "syscall.x32=y", Some(true)),
+            (Abi::Mx32, "syscall.x32=On", Some(true)),
+            (Abi::Mx32, "syscall.x32=", None),
+            (Abi::M32, "ia32_emulation=0", Some(false)),
+            (Abi::M32, "ia32_emulation=1", Some(true)),
+            (Abi::M32, "ia32_emulation=perhaps", None),
+            (Abi::M32, "syscall.x32=n", None),
+            (Abi::M64, "syscall.x32=n", None),
         ] {
-            assert_eq!(abi.is_closed_by(word), closed, "{abi} {word}");
+            assert_eq!(abi.opened_by(word), opened, "{abi} {word}");
         }
     }
 

@@ -70,7 +70,7 @@ const OBJECT_MAIN: &str = "#include \"variant.h\"\n#ifndef CONFIG_XYZZY_SYSCALL\
 
 /// What the tool asks of a kernel's Makefile, done in the kernel's way: objects in another folder,
 /// remade when their sources are newer; auto.conf remade from .config; words for each object.
-const MAKEFILE: &str = r#"O ?= .
+const MAKEFILE: &str = r##"O ?= .
 CC := gcc
 objs := init/main.o lib/a.o lib/b.o
 
@@ -100,13 +100,20 @@ $(O)/include/config/auto.conf: $(O)/.config
 
 allnoconfig:
 	@cp $(KCONFIG_ALLCONFIG) $(O)/.config
+defconfig:
+	@echo CONFIG_OF_DEFCONFIG=y > $(O)/.config
+kvm_guest.config:
+	@echo CONFIG_KVM_GUEST=y >> $(O)/.config
+olddefconfig:
+	@tac $(O)/.config | awk -F'[= ]' '/CONFIG_/ { s = $$1 == "#" ? $$2 : $$1; if (!(s in had)) print; had[s] }' > $(O)/.config.new
+	@mv $(O)/.config.new $(O)/.config
 
 headers:
 	@mkdir -p $(O)/usr/include
 	@cp include/variant.h $(O)/usr/include/variant.h
 
-.PHONY: vmlinux allnoconfig headers
-"#;
+.PHONY: vmlinux allnoconfig defconfig kvm_guest.config olddefconfig headers
+"##;
 
 const SELFTEST_MAKEFILE: &str = "all:\n\t$(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/xyzzy_test xyzzy_test.c\nemit_tests:\n\t@echo \"$(COLLECTION):xyzzy_test\"\n";
 const SELFTEST: &str = "#include <stdio.h>\n#include \"variant.h\"\nint main(void) { return puts(\"selftest variant=\" VARIANT \";\") < 0; }\n";
@@ -225,7 +232,10 @@ impl World {
                 &sum[..64]
             ),
         );
-        write(&project.join("configs/mini.config"), "# A line that Kconfig keeps.\nCONFIG_MINI=y\n");
+        write(
+            &project.join("configs/mini.config"),
+            "# Lines that Kconfig keeps.\nCONFIG_MINI=y\nCONFIG_IA32_EMULATION=y\nCONFIG_X86_X32_ABI=y\n",
+        );
         for program in ["agent", "probe"] {
             let text = format!("int main(void) {{ return sizeof \"{program}\" == 0; }}\n");
             write(&project.join(format!("guest/{program}/{program}.c")), &text);

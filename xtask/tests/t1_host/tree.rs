@@ -83,6 +83,54 @@ pub fn users_tree() {
     assert_says(&run("without", &[]), 2, &["have no xyzzy", tree.to_str().unwrap()]);
 }
 
+/// Fragments, single lines, other bases and a folder of the user's own.
+pub fn recipe() {
+    let world = World::new();
+    let run = |out: &str, more: &[&str]| {
+        let mut args = world.args(out);
+        args.extend(["--leg", "patched"].iter().chain(more).map(|word| (*word).to_owned()));
+        world.run(&args)
+    };
+    let config = |out: &str, run: &Run| {
+        let record: Value = serde_json::from_str(&run.stdout).unwrap();
+        let config = record["kernels"][0]["legs"][0]["config"].as_str().unwrap().to_owned();
+        std::fs::read_to_string(world.out(out).join(config)).unwrap()
+    };
+    let verdicts = |run: &Run| run.cells().iter().map(|cell| cell["verdict"].clone()).collect::<Vec<_>>();
+    let file = world.root().join("mine.config");
+    std::fs::write(&file, "CONFIG_MINE=y\nCONFIG_NOISE=y\n# CONFIG_MINI is not set\n").unwrap();
+    let objects = world.root().join("objects");
+    let [file, folder] = [&file, &objects].map(|path| path.to_str().unwrap());
+    let mine = ["--config", file, "--config-item", "CONFIG_NOISE=n", "-O", folder, "--make", "W=1"];
+    for base in ["defconfig", "kvm_guest"] {
+        let made = run(base, &[&mine[..], &["--base-config", base]].concat());
+        assert_eq!(verdicts(&made), ["pass"; 3], "{made}");
+        let config = config(base, &made);
+        let has = |line: &str| config.lines().any(|have| have == line);
+        assert!(has("CONFIG_OF_DEFCONFIG=y") && has("CONFIG_MINE=y"), "{config}");
+        assert_eq!(has("CONFIG_KVM_GUEST=y"), base == "kvm_guest", "{config}");
+        // Ours give way to the user's, and the file to the line that came after it.
+        assert!(!has("CONFIG_MINI=y") && !has("CONFIG_NOISE=y"), "{config}");
+        assert!(objects.join("links.log").is_file(), "{made}");
+        let recipe = &serde_json::from_str::<Value>(&made.stdout).unwrap()["kernels"][0]["recipe"];
+        assert_eq!(recipe["base_config"], base, "{recipe}");
+        assert_eq!(recipe["make"], serde_json::json!(["W=1"]), "{recipe}");
+        assert!(recipe["configs"].to_string().contains("CONFIG_NOISE=n"), "{recipe}");
+    }
+    // A whole configuration, whose lines the fragments overrule.
+    let whole = world.root().join("whole.config");
+    std::fs::write(&whole, "CONFIG_WHOLE=y\n# CONFIG_X86_X32_ABI is not set\n").unwrap();
+    let of_file = run("whole", &["--base-config", whole.to_str().unwrap()]);
+    assert_eq!(verdicts(&of_file), ["pass"; 3], "{of_file}");
+    assert!(config("whole", &of_file).contains("CONFIG_WHOLE=y"), "{of_file}");
+    // Kconfig keeps what the user turns off, and the column is missed for it.
+    let off = run("off", &["--config-item", "CONFIG_X86_X32_ABI=n"]);
+    assert_eq!(verdicts(&off), ["pass", "pass", "miss"], "{off}");
+    let cause = &off.cells()[2]["cause"];
+    assert_eq!(cause["kind"], "no-kernel-abi", "{off}");
+    assert!(cause["text"].as_str().unwrap().contains("has CONFIG_X86_X32_ABI=n"), "{off}");
+}
+
 /// The guest that is played says yes to programs of the kernel's own variant alone.
 pub fn users_selftest() {
     const MAKEFILE: &str = "progs := t $(if $(findstring -m32,$(CC)),only32)\nall:\n\
@@ -99,9 +147,9 @@ pub fn users_selftest() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    let run = |dir: &str, out: &str| {
-        let mut args =
-            ["test-selftest", dir, "--format", "json", "-vv", "--accel", "tcg"].map(str::to_owned).to_vec();
+    let run_with = |dir: &str, out: &str, more: &[&str]| {
+        let args = ["test-selftest", dir, "--format", "json", "-vv", "--accel", "tcg"];
+        let mut args: Vec<String> = args.iter().chain(more).map(|word| (*word).to_owned()).collect();
         let out = world.out(out).display().to_string();
         args.extend(["--tree".to_owned(), tree.display().to_string(), "--out".to_owned(), out]);
         let before = everything(&tree);
@@ -109,6 +157,7 @@ pub fn users_selftest() {
         assert_eq!(everything(&tree), before, "the user's tree was written to: {run}");
         run
     };
+    let run = |dir: &str, out: &str| run_with(dir, out, &[]);
     let verdicts = |run: &Run, program: &str| -> Vec<String> {
         let cells = run.cells().into_iter().filter(|cell| cell["program"] == program);
         cells.map(|cell| cell["verdict"].as_str().unwrap().to_owned()).collect()
@@ -144,6 +193,32 @@ pub fn users_selftest() {
     let new = run("new", "new");
     assert_eq!(verdicts(&new, "t"), ["pass"; 3], "{new}");
     assert!(asks(&new, "new"), "{new}");
+    // Sanitizers, where a Makefile heeds what it is told of them and where it does not.
+    let flags = |flags: &str| MAKEFILE.replace("$(KHDR_INCLUDES)", &format!("$(KHDR_INCLUDES) {flags}"));
+    for (dir, words, expected) in [
+        ("heeds", "-fsanitize=undefined $(USERCFLAGS)", "built without the sanitizers"),
+        ("deaf", "-fsanitize=undefined", "t has sanitizers all the same"),
+    ] {
+        write(&format!("{dir}/Makefile"), &flags(words));
+        write(
+            &format!("{dir}/t.c"),
+            &TEST.replace("return puts", "int a[2] = {0}; return a[(long)puts % 2] + puts"),
+        );
+        let run = run_with(dir, dir, &["--no-sanitizers"]);
+        let record: Value = serde_json::from_str(&run.stdout).unwrap();
+        let notes = record["kernels"][0]["dirs"][0]["notes"].to_string();
+        assert!(notes.contains(&format!("-m64: {expected}")), "{notes} {run}");
+    }
+    let list: Vec<String> =
+        ["test-selftest", "mine", "--list", "--tree", tree.to_str().unwrap()].map(str::to_owned).to_vec();
+    let listed = world.run(&list);
+    assert_eq!(listed.code, Some(0), "{listed}");
+    for program in ["mine", "t", "only32"] {
+        assert!(
+            listed.stdout.split_whitespace().any(|word| word.trim_end_matches(':') == program),
+            "{listed}"
+        );
+    }
     // What was named and has nothing to run is an error.
     write("empty/Makefile", "emit_tests:\n\t@:\n");
     let empty = run("empty", "empty");
