@@ -11,7 +11,7 @@ use harness::plan::tools::Tool;
 use harness::process::{Ctx, quote};
 use harness::report::attempts::Attempted;
 use harness::report::format::Format;
-use harness::report::kselftest::{KselftestRecord, disagreements};
+use harness::report::kselftest::KselftestRecord;
 use harness::report::record::State;
 use harness::report::sealed::AnyRun;
 use harness::run::{Budget, Means, kselftest as conductor};
@@ -106,7 +106,7 @@ fn again(args: &TestSelftest) -> Result<Exit> {
         });
     }
     let mut record = joined.context("no run is named")?;
-    record.disagreements = disagreements(&record, &kselftest::explanations(&project)?);
+    record.explain(&kselftest::explanations(&project)?);
     tell(record, args, None, None)
 }
 

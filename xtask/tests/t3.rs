@@ -300,11 +300,17 @@ fn kselftests() {
         let found = ["m64", "m32", "mx32"].map(|abi| verdict(dir, program, abi));
         assert_eq!(found, expected.map(str::to_owned), "{dir}/{program}: {run}");
     }
+    assert_eq!(run.code, Some(1), "{run}");
     let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    let disagreements = record["disagreements"].as_array().unwrap();
-    let explained =
-        |dir: &str| disagreements.iter().any(|item| item["dir"] == dir && item["note"]["what"] == "test");
-    assert!(explained("rseq") && explained("timens"), "{disagreements:#?}");
+    // No ABI differs from the others but where it is known why; what is a matter of luck comes and goes.
+    let mut known = std::collections::BTreeSet::new();
+    for item in record["disagreements"].as_array().unwrap() {
+        let what = item["note"]["what"].as_str().unwrap_or_else(|| panic!("not explained: {item:#} {run}"));
+        if what != "host" {
+            known.insert(format!("{} {what}", item["dir"].as_str().unwrap()));
+        }
+    }
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), ["futex/functional test", "rseq test", "timens test"]);
     assert_eq!(record["kernels"][0]["options"]["CONFIG_COMPAT_32BIT_TIME"], "y", "{run}");
 }
 

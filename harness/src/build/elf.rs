@@ -79,6 +79,20 @@ pub fn is_fixed(bytes: &[u8]) -> bool {
         }
 }
 
+/// Whether it is a program or a shared library for some ABI of x86, and no object that is still to be linked.
+pub fn is_executable(bytes: &[u8]) -> bool {
+    fn linked<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> bool {
+        let header = Header::parse(bytes).ok().and_then(|header| Some((header, header.endian().ok()?)));
+        header.is_some_and(|(header, endian)| [elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)))
+    }
+    read(bytes).is_ok()
+        && match FileKind::parse(bytes) {
+            Ok(FileKind::Elf64) => linked::<elf::FileHeader64<Endianness>>(bytes),
+            Ok(FileKind::Elf32) => linked::<elf::FileHeader32<Endianness>>(bytes),
+            Ok(_) | Err(_) => false,
+        }
+}
+
 /// What a debugger has to know of an executable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Code {
@@ -161,6 +175,18 @@ mod tests {
         bytes[18..20].copy_from_slice(&machine.to_le_bytes());
         bytes[20] = 1;
         bytes
+    }
+
+    #[test]
+    fn an_object_of_bpf_or_one_to_be_linked_is_no_executable() {
+        for (class, machine, kind, expected) in
+            [(2, 62, 2, true), (1, 3, 3, true), (1, 62, 2, true), (2, 62, 1, false), (2, 247, 2, false)]
+        {
+            let mut bytes = header(class, machine);
+            bytes[16] = kind;
+            assert_eq!(is_executable(&bytes), expected, "{class} {machine} {kind}");
+        }
+        assert!(!is_executable(b"#!/bin/sh\n"));
     }
 
     #[test]

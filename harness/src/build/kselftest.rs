@@ -103,8 +103,8 @@ pub struct Built {
     pub programs: Vec<Program>,
     /// What was to lie beside them and was not built, with the first error.
     pub helpers: Vec<(String, String)>,
-    /// Whether a Makefile asked for sanitizers, and they were left out.
-    pub without_sanitizers: bool,
+    /// What became of the sanitizers that a Makefile asks for, if they were to be left out.
+    pub sanitizers: Option<String>,
     /// What is unpacked in the guest.
     pub archive: PathBuf,
     /// What make said.
@@ -130,7 +130,7 @@ impl Built {
 struct Facts {
     programs: Vec<Program>,
     helpers: Vec<(String, String)>,
-    without_sanitizers: bool,
+    sanitizers: Option<String>,
 }
 
 /// A file of a directory in a source tree.
@@ -270,16 +270,17 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
             .input("libraries", shop.libraries(*abi))
             .input("host's libraries", recipe.libraries)
             .input("sanitizers", if recipe.sanitizers { "yes" } else { "no" })
+            .input("installed", "with TEST_INCLUDES")
     };
     // What it took from the host is known once it was built.
     let name = Hash::of(format!("kselftest-taken:{}", asked().finish().as_str()).as_bytes());
     let key = |taken: &Taken| asked().input("taken from the host", taken.stamps()).finish();
     let built = |key: Key, path: PathBuf| -> Result<Built, Trouble> {
         let facts = fs::read(path.join("facts"))?;
-        let Facts { programs, helpers, without_sanitizers } =
+        let Facts { programs, helpers, sanitizers } =
             serde_json::from_slice(&facts).map_err(io::Error::from)?;
         let (archive, log) = (path.join("archive"), path.join("make.log"));
-        Ok(Built { key, programs, helpers, without_sanitizers, archive, log })
+        Ok(Built { key, programs, helpers, sanitizers, archive, log })
     };
     let known = shop.store.fact(&name).and_then(|text| serde_json::from_str::<Taken>(&text).ok());
     if let Some(key) = known.as_ref().map(key)
@@ -356,10 +357,13 @@ async fn make_programs(
         let why = || failed.why(&output, name, abi);
         programs.push(program(name, &install.join(name), abi, why)?);
     }
+    include(shop, &make, &mirror.path().join(SELFTESTS), dir, &root.join(ROOT)).await?;
     let mut taken = Taken::default();
-    taken.add(bring_all(shop, &root, &install, abi, &mut programs).await?);
+    let (brought, unfit) = bring_all(shop, &root, &install, abi, &mut programs).await?;
+    taken.add(brought);
     let is_helper = |name: &String| !names.contains(name) && !install.join(name).exists();
-    let helpers: Vec<_> = failed.helpers().filter(|(name, _)| is_helper(name)).collect();
+    let unbuilt = failed.helpers().filter(|(name, _)| is_helper(name));
+    let helpers: Vec<_> = unbuilt.chain(unfit).collect();
     taken.lacking = !helpers.is_empty() || programs.iter().any(|program| program.unbuilt.is_some());
     let depfile = fs::read(&depfile).unwrap_or_default();
     let ours = [mirror.path(), pristine.path.as_path(), headers];
@@ -376,9 +380,70 @@ async fn make_programs(
     let made = shop.store.scratch("programs-")?;
     fs::write(made.path().join("archive"), archive(nodes)?)?;
     fs::write(made.path().join("make.log"), said)?;
-    let facts = Facts { programs, helpers, without_sanitizers: sanitized && !recipe.sanitizers };
+    let sanitizers = (sanitized && !recipe.sanitizers).then(|| left_out(&install)).transpose()?;
+    let facts = Facts { programs, helpers, sanitizers };
     fs::write(made.path().join("facts"), serde_json::to_vec_pretty(&facts).map_err(io::Error::from)?)?;
     Ok((made, taken))
+}
+
+/// Whether the sanitizers that were to be left out are: a Makefile may have no ear for it.
+fn left_out(install: &Path) -> io::Result<String> {
+    let has = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+    for (name, _) in nodes_of(install)? {
+        let path = install.join(&name);
+        if path.is_file()
+            && [&b"__asan_"[..], b"__ubsan_"].iter().any(|of| fs::read(&path).is_ok_and(|b| has(&b, of)))
+        {
+            return Ok(format!("{name} has sanitizers all the same: the Makefile overrules --no-sanitizers"));
+        }
+    }
+    Ok("built without the sanitizers that its Makefile asks for".to_owned())
+}
+
+/// Installs the directory's TEST_INCLUDES, files of other directories that its scripts source, at the
+/// same place beside it. `make install` would do it from the runner's own Makefile alone, and as links.
+async fn include(
+    shop: &Workshop<'_>,
+    make: &impl Fn() -> Cmd,
+    selftests: &Path,
+    dir: &RelPath,
+    installed: &Path,
+) -> Result<(), Trouble> {
+    let rule = "--eval=abimatrix_includes:;@for file in $(TEST_INCLUDES); do echo \"i:$$file\"; done";
+    let asked = make().args(["--silent", "--no-print-directory", rule, "abimatrix_includes"]);
+    for line in asked.output(shop.ctx).await?.text().lines() {
+        let Some(named) = line.strip_prefix("i:").and_then(|name| beside(dir, name)) else { continue };
+        let Ok(bytes) = fs::read(selftests.join(named.as_str())) else { continue };
+        let to = installed.join(named.as_str());
+        fs::create_dir_all(to.parent().unwrap_or(installed))?;
+        fs::write(&to, bytes)?;
+        let mode = fs::metadata(selftests.join(named.as_str()))?.permissions().mode();
+        fs::set_permissions(&to, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Where a file lies, below the selftests, that a directory names by a path from itself.
+fn beside(dir: &RelPath, named: &str) -> Option<RelPath> {
+    let mut parts: Vec<&str> = dir.as_str().split('/').collect();
+    for part in named.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop()?,
+            name => parts.push(name),
+        }
+    }
+    parts.join("/").parse().ok()
+}
+
+#[cfg(test)]
+#[test]
+fn a_file_of_another_directory_lies_beside_this_one() {
+    let at = |named: &str| beside(&"net/mptcp".parse().unwrap(), named).map(|path| path.to_string());
+    assert_eq!(at("../lib.sh").as_deref(), Some("net/lib.sh"));
+    assert_eq!(at("../../kselftest/./ktap_helpers.sh").as_deref(), Some("kselftest/ktap_helpers.sh"));
+    assert_eq!(at("own.sh").as_deref(), Some("net/mptcp/own.sh"));
+    assert_eq!(at("../../../lib.mk"), None);
 }
 
 /// What became of a program that the directory lists.
@@ -399,34 +464,45 @@ fn program(name: &str, path: &Path, abi: Abi, why: impl FnOnce() -> Unbuilt) -> 
     Ok(program)
 }
 
-/// The libraries of everything that was installed. A program whose library is not here loses its cell.
+/// The libraries of everything that was installed, and what lies there and cannot do its work: it is of
+/// another ABI, or its library is not here. A program whose library is not here loses its cell.
 async fn bring_all(
     shop: &Workshop<'_>,
     root: &Path,
     install: &Path,
     abi: Abi,
     programs: &mut [Program],
-) -> Result<Vec<PathBuf>, Trouble> {
-    let mut brought = Vec::new();
+) -> Result<(Vec<PathBuf>, Vec<(String, String)>), Trouble> {
+    let (mut brought, mut unfit) = (Vec::new(), Vec::new());
     for (name, _) in nodes_of(install)? {
         let path = install.join(&name);
         if !path.is_file() || path.is_symlink() {
             continue;
         }
         let bytes = fs::read(&path)?;
-        let Ok(mut facts) = elf::prove(&bytes, abi) else { continue };
+        let is_listed = programs.iter().any(|program| program.name == name);
+        let mut facts = match elf::prove(&bytes, abi) {
+            Ok(facts) => facts,
+            Err(found) => {
+                if !is_listed && elf::is_executable(&bytes) {
+                    unfit.push((name, format!("it was built as {found}")));
+                }
+                continue;
+            }
+        };
         // What lies beside the program is found by its own search path.
         facts.needed.retain(|library| !install.join(library).exists());
         match libraries::bring(shop, root, facts, abi).await {
             Ok(files) => brought.extend(files),
             Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
             Err(Trouble::Cause(cause)) => {
-                if let Some(program) = programs.iter_mut().find(|program| program.name == name) {
-                    let first_error = cause.to_string();
-                    program.unbuilt.get_or_insert(Unbuilt::Compile { first_error });
+                let first_error = cause.to_string();
+                match programs.iter_mut().find(|program| program.name == name) {
+                    Some(program) => _ = program.unbuilt.get_or_insert(Unbuilt::Compile { first_error }),
+                    None => unfit.push((name, first_error)),
                 }
             }
         }
     }
-    Ok(brought)
+    Ok((brought, unfit))
 }

@@ -1,7 +1,7 @@
 //! The small userland that kselftests run in: busybox by all its names, bash, a few files of /etc.
 //!
 //! It is m64 whatever ABI is tested: a script is there to run the programs beside it, and those are
-//! of the ABI.
+//! of the ABI. One that runs nothing but commands is the same by each.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -29,9 +29,14 @@ pub struct Userland {
 
 /// What a kselftest finds in its environment. `$LIB` is the loader's: each ABI's programs get a library
 /// of theirs. It does what the kselftest runner asks of stdbuf, so that what a program has said is not
-/// said again by a child that it forks.
-pub const ENVIRONMENT: [(&str, &str); 3] =
-    [("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", "dumb"), ("LD_PRELOAD", "/lines/$LIB/lines.so")];
+/// said again by a child that it forks. The address sanitizer wants to be the first library, and says so
+/// by ending the program; that ours comes before it does no harm, since it has a constructor and nothing else.
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"),
+    ("TERM", "dumb"),
+    ("LD_PRELOAD", "/lines/$LIB/lines.so"),
+    ("ASAN_OPTIONS", "verify_asan_link_order=0"),
+];
 
 /// What `$LIB` is in the loaders of Debian and of others.
 fn lib(abi: Abi) -> &'static [&'static str] {

@@ -4,6 +4,7 @@
 //! it, and the kernel has to come out clean. There is no proof of entry: a program of kselftest is
 //! not about one call, and nobody has said which ones it makes.
 
+use super::console::Kind;
 use super::ktap::{self, ProblemKind, Status};
 use super::verdict::{self, ExpectedRun, Role};
 use super::watch::{Evidence, RunEvidence};
@@ -59,7 +60,21 @@ impl Heard {
     /// A script may run several programs, of which each reports. Each report has to be right by itself,
     /// its plan included; who is one program has one.
     fn new(expected: &Expected, run: &RunEvidence) -> Heard {
-        let report = ktap::parse(&run.stdout, ktap::Limits::default());
+        let heard = Heard::of(expected, &run.stdout);
+        if heard.reported {
+            return heard;
+        }
+        // To the kselftest runner the two are one stream.
+        let complained = Heard::of(expected, &run.stderr);
+        if complained.reported || complained.is_bad() { complained } else { heard }
+    }
+
+    fn is_bad(&self) -> bool {
+        self.report.leaves().any(|leaf| leaf.case.status.is_bad())
+    }
+
+    fn of(expected: &Expected, said: &[u8]) -> Heard {
+        let report = ktap::parse(said, ktap::Limits::default());
         let again = |problem: &ktap::Problem| {
             matches!(problem.kind, ProblemKind::PlanTwice | ProblemKind::VersionTwice)
         };
@@ -68,7 +83,7 @@ impl Heard {
             let complete = report.is_complete();
             return Heard { report, reported, complete };
         }
-        let report = ktap::read_log(&run.stdout, ktap::Limits::LOG).into_report();
+        let report = ktap::read_log(said, ktap::Limits::LOG).into_report();
         let sound = !report.problems.iter().any(ktap::Problem::is_fatal);
         let complete = sound && !report.cases.is_empty() && report.bail.is_none();
         Heard { report, reported: true, complete }
@@ -106,6 +121,12 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
         let at = if lack.named && !reported { ended } else { causes.len() };
         causes.insert(at, lack.cause);
     }
+    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && causes.is_empty()) {
+        // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
+        // may let its children die, and tells by its own end.
+        let detail = format!("a program that it runs was killed: {}", killed.title);
+        causes.push(Cause::NoReport { program: expected.program.clone(), detail });
+    }
     verdict::tainted(runs, seen, 0, &mut causes);
     verdict::blind(seen, &mut causes);
     verdict::decide(causes, cases, Vec::new())
@@ -133,10 +154,14 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
     let agrees = match code {
         KSFT_PASS => true,
         // Whoever skips may have reported a part of what it planned.
-        KSFT_SKIP if bad.is_empty() => {
-            causes.push(Cause::Skipped { reason: skip_reason(report, run) });
-            return;
-        }
+        KSFT_SKIP if bad.is_empty() => match skip_reason(report, run) {
+            Ok(reason) => {
+                causes.push(Cause::Skipped { reason });
+                return;
+            }
+            // Scripts that exit with the number of their failures have had four.
+            Err(_) => false,
+        },
         KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
         _ => false,
     };
@@ -167,7 +192,8 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
     }
 }
 
-fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> String {
+/// Why a program with the status of a skip skipped; what it said last, if that is a failure.
+fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> Result<String, String> {
     let leaves: Vec<_> = report.leaves().collect();
     let skipped = leaves.iter().rfind(|leaf| leaf.case.status == Status::Skip);
     let reason = report.skip_all.clone().or_else(|| {
@@ -175,7 +201,16 @@ fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> String {
         Some(leaf.case.message.clone().unwrap_or_else(|| leaf.name.clone()))
     });
     let reason = reason.filter(|reason| !reason.trim().is_empty());
-    reason.map_or_else(|| last_words(run), |reason| verdict::one_line(&reason))
+    if let Some(reason) = reason {
+        return Ok(verdict::one_line(&reason));
+    }
+    let last = last_words(run);
+    let says = |word: &str| last.to_ascii_lowercase().contains(word);
+    match (says("skip"), says("fail"), last.is_empty()) {
+        (false, true, _) => Err(last),
+        (_, _, true) => Ok("by its exit status, without a word".to_owned()),
+        _ => Ok(last),
+    }
 }
 
 /// The last line that a program said: on standard error, where complaints go, or on the other.

@@ -1,12 +1,13 @@
-//! What a person found out about a disagreement of the ABIs.
+//! What a person found out about a disagreement of the ABIs, or about a failure that they share.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProgramId, RelPath};
+use super::{Abi, ProgramId, RelPath};
 
-/// What somebody found out about a disagreement of the ABIs, by reading the code.
+/// What somebody found out by reading the code. It holds for what was seen then: an ABI that differs
+/// since is not explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,10 @@ pub struct Explanation {
     /// The case, likewise; without it the note is about the program and all its cases.
     #[serde(default)]
     pub case: Option<String>,
+    /// The ABIs that do not come to what the first comes to; all of them if they fail alike. Without it,
+    /// whichever: for what is a matter of luck.
+    #[serde(default)]
+    pub abis: Vec<Abi>,
     /// Whose doing it is.
     pub what: Doing,
     /// How that is known.
@@ -40,6 +45,8 @@ pub enum Doing {
     Toolchain,
     /// The kernel's configuration, or what the guest has.
     Config,
+    /// The host: what depends on how fast it is, and on what runs beside the guest.
+    Host,
 }
 
 impl fmt::Display for Doing {
@@ -49,17 +56,26 @@ impl fmt::Display for Doing {
             Doing::Test => "test",
             Doing::Toolchain => "toolchain",
             Doing::Config => "config",
+            Doing::Host => "host",
         })
     }
 }
 
 impl Explanation {
-    /// Whether it is about this program and case (`None` is the program as a whole).
-    pub fn concerns(&self, id: &ProgramId, case: Option<&str>) -> bool {
+    /// Whether it is about this program and case (`None` is the program as a whole) where just these
+    /// ABIs differ from the first.
+    pub fn concerns(&self, id: &ProgramId, case: Option<&str>, differ: &[Abi]) -> bool {
+        let same = |own: &[Abi]| differ.iter().all(|abi| own.contains(abi)) && own.len() == differ.len();
         self.dir == id.dir
+            && (self.abis.is_empty() || same(&self.abis))
             && self.kernel.as_ref().is_none_or(|kernel| fits(kernel, id.kernel.as_str()))
             && fits(&self.program, id.program.as_str())
             && self.case.as_ref().is_none_or(|own| case.is_some_and(|case| fits(own, case)))
+    }
+
+    /// Whether it is about a program that fails alike by all ABIs that ran.
+    pub fn concerns_all(&self, id: &ProgramId) -> bool {
+        self.abis.len() == Abi::ALL.len() && self.concerns(id, None, &self.abis)
     }
 }
 

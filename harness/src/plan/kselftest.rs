@@ -26,8 +26,9 @@ pub const ALL_SYSCALLS: &str = "all-syscalls";
 /// (`vm` in 6.1; one script that runs for hours under TCG and wants huge pages) · `kvm`, `sgx`,
 /// `iommu`, `firmware` … (hardware) · `x86` (its Makefile compiles each program with -m32 and -m64
 /// by itself, whatever the ABI) · `breakpoints` (suspends the machine) · `zram`, `sysctl`, `livepatch`,
-/// `kmod`, `lib` (modules) · `cpu-hotplug`, `memory-hotplug`, `size`, `tpm2`, `rtc` (devices and sysfs).
-const ALL_SYSCALLS_DIRS: [&str; 44] = [
+/// `kmod`, `lib` (modules) · `cpu-hotplug`, `memory-hotplug`, `size`, `tpm2`, `rtc` (devices and sysfs) ·
+/// `filesystems/overlayfs`, `filesystems/binderfs`, `safesetid` (a file system, a driver, a security module).
+const ALL_SYSCALLS_DIRS: [&str; 45] = [
     "acct",
     "cachestat",
     "capabilities",
@@ -37,6 +38,7 @@ const ALL_SYSCALLS_DIRS: [&str; 44] = [
     "fchmodat2",
     "filesystems",
     "filesystems/epoll",
+    "filesystems/eventfd",
     "filesystems/statmount",
     "futex",
     "futex/functional",
@@ -91,12 +93,27 @@ const UNLIMITED_S: u64 = 600;
 
 /// The time that a directory gives its programs, in the runner's own seconds; `None` is no limit.
 ///
-/// Read as `kselftest/runner.sh` does: `field=value` lines, `#` begins a comment.
+/// Read as `kselftest/runner.sh` does, whose shell evaluates the value and gives it to timeout(1):
+/// `field=value` lines, `#` begins a comment, and the number may have a unit.
 pub fn timeout(settings: Option<&str>) -> Option<u64> {
-    let lines = settings.unwrap_or_default().lines().filter(|line| !line.starts_with('#'));
+    let lines = settings.unwrap_or_default().lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let mut said = lines.filter_map(|line| line.split_once('=')).filter(|(field, _)| *field == "timeout");
-    let said = said.next_back().and_then(|(_, value)| value.trim().parse().ok());
+    let said = said.next_back().and_then(|(_, value)| seconds(value));
     Some(said.unwrap_or(RUNNER_DEADLINE_S)).filter(|seconds| *seconds > 0)
+}
+
+/// `90`, `"90"`, `10m # why`
+fn seconds(value: &str) -> Option<u64> {
+    let value = value.split_whitespace().next()?.trim_matches(['"', '\'']);
+    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
+    let unit = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The time that a program gets here.

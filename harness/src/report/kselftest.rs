@@ -50,6 +50,9 @@ pub struct KselftestRecord {
     pub cells: Vec<ProgramRecord>,
     /// Where the ABIs disagree; made when the run ends.
     pub disagreements: Vec<Disagreement>,
+    /// What is known of programs that do not pass by any ABI; made when the run ends.
+    #[serde(default)]
+    pub alike: Vec<Alike>,
     /// What the user was told on the way.
     pub notes: Vec<String>,
 }
@@ -222,6 +225,20 @@ pub struct Disagreement {
     pub note: Option<Explanation>,
 }
 
+/// What is known of a program that no ABI passes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Alike {
+    /// The kernel.
+    pub kernel: KernelName,
+    /// The directory.
+    pub dir: RelPath,
+    /// The program.
+    pub program: RelPath,
+    /// What is known about it.
+    pub note: Explanation,
+}
+
 /// Rows of the table: the cells of one program of one kernel, by ABI.
 pub fn rows(run: &KselftestRecord) -> Vec<BTreeMap<Abi, &ProgramRecord>> {
     let mut rows: Vec<BTreeMap<Abi, &ProgramRecord>> = Vec::new();
@@ -243,9 +260,12 @@ pub fn disagreements(run: &KselftestRecord, known: &[Explanation]) -> Vec<Disagr
         let ran: BTreeMap<Abi, &ProgramRecord> =
             row.into_iter().filter(|(_, cell)| cell.verdict != Verdict::Miss).collect();
         let Some(first) = ran.values().next() else { continue };
-        let about = |case: Option<String>, said, messages| {
+        let about = |case: Option<String>, said: BTreeMap<Abi, Option<Verdict>>, messages| {
             let id = first.id();
-            let note = known.iter().find(|note| note.concerns(&id, case.as_deref())).cloned();
+            let of_first = said.values().next().copied();
+            let differ: Vec<Abi> =
+                said.iter().filter(|(_, one)| Some(**one) != of_first).map(|(abi, _)| *abi).collect();
+            let note = known.iter().find(|note| note.concerns(&id, case.as_deref(), &differ)).cloned();
             let ProgramId { kernel, dir, program, .. } = id;
             Disagreement { kernel, dir, program, case, said, messages, note }
         };
@@ -272,7 +292,35 @@ pub fn disagreements(run: &KselftestRecord, known: &[Explanation]) -> Vec<Disagr
     found
 }
 
+/// What is known of programs that fail alike by all ABIs that ran.
+pub fn alike(run: &KselftestRecord, known: &[Explanation]) -> Vec<Alike> {
+    let about = |row: BTreeMap<Abi, &ProgramRecord>| {
+        let ran: Vec<&ProgramRecord> =
+            row.into_values().filter(|cell| cell.verdict != Verdict::Miss).collect();
+        let first = *ran.first()?;
+        let failed = ran.iter().all(|cell| cell.verdict == first.verdict) && first.verdict != Verdict::Pass;
+        let id = first.id();
+        let note = known.iter().find(|note| failed && note.concerns_all(&id))?.clone();
+        let ProgramId { kernel, dir, program, .. } = id;
+        Some(Alike { kernel, dir, program, note })
+    };
+    rows(run).into_iter().filter_map(about).collect()
+}
+
 impl KselftestRecord {
+    /// Finds out what is found out of the cells: where the ABIs disagree, and what is known.
+    pub fn explain(&mut self, known: &[Explanation]) {
+        self.disagreements = disagreements(self, known);
+        self.alike = alike(self, known);
+    }
+
+    /// What is known of a program that fails alike by all ABIs.
+    pub fn known_of(&self, cell: &ProgramRecord) -> Option<&Explanation> {
+        let is =
+            |one: &&Alike| one.kernel == cell.kernel && one.dir == cell.dir && one.program == cell.program;
+        self.alike.iter().find(is).map(|one| &one.note)
+    }
+
     /// Two runs as one, for a page over several kernels.
     ///
     /// # Errors
@@ -296,6 +344,7 @@ impl KselftestRecord {
         self.selected += other.selected;
         self.cells.extend(other.cells);
         self.disagreements.extend(other.disagreements);
+        self.alike.extend(other.alike);
         self.notes.extend(other.notes);
         Ok(self)
     }

@@ -37,9 +37,7 @@ use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, Prog
 use crate::plan::files::{Kernel, Source};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
-use crate::report::kselftest::{
-    DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA, disagreements,
-};
+use crate::report::kselftest::{DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA};
 use crate::report::record::State;
 use crate::report::sealed::AnyRun;
 
@@ -160,8 +158,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
         let so_far = StoredRun { folder: means.out.to_owned(), record };
         decoded::consoles(ctx, (means.store, means.project), &so_far).await;
     }
-    let found = disagreements(&ledger.record.borrow(), &plan.explanations);
-    ledger.record.borrow_mut().disagreements = found;
+    ledger.record.borrow_mut().explain(&plan.explanations);
     ledger.finish(if level == StopLevel::Run { State::Complete } else { State::Interrupted })
 }
 
@@ -181,6 +178,7 @@ fn first_record(means: &Means<'_>, plan: &KselftestPlan) -> KselftestRecord {
         selected: 0,
         cells: Vec::new(),
         disagreements: Vec::new(),
+        alike: Vec::new(),
         notes: plan.notes.clone(),
     }
 }
@@ -424,9 +422,8 @@ impl Conductor<'_> {
             let note = format!("{helper} was not built for {}: {first_error}", abi.flag());
             self.note_dir(ready.kernel, &listed.dir, note);
         }
-        if built.without_sanitizers {
-            let note = format!("built without the sanitizers that its Makefile asks for, {}", abi.flag());
-            self.note_dir(ready.kernel, &listed.dir, note);
+        if let Some(became) = &built.sanitizers {
+            self.note_dir(ready.kernel, &listed.dir, format!("{}: {became}", abi.flag()));
         }
         for name in &listed.programs {
             let Some(id) = ready.id(&listed.dir, name, abi) else { continue };

@@ -215,6 +215,7 @@ pub fn many() -> KselftestRecord {
         selected: cells.len() + 3,
         cells,
         disagreements: Vec::new(),
+        alike: Vec::new(),
         notes: Vec::new(),
     }
 }

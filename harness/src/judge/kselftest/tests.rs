@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::judge::console::Finding;
 use crate::model::{Hello, RunEnd, Verdict};
 
 const REPORT: &str = "TAP version 13\n1..2\nok 1 a\nok 2 b\n";
@@ -76,7 +77,7 @@ fn the_exit_status_and_the_report_have_to_agree() {
     let xfail = plan("ok 1 a\nok 2 b # XFAIL known\n");
     let skip_all = "TAP version 13\n1..0 # SKIP nothing here\n";
     // What it says, its exit status, the verdict, the cause's name, a word of it.
-    let table: [(&str, u8, Verdict, &str, &str); 19] = [
+    let table: [(&str, u8, Verdict, &str, &str); 22] = [
         (REPORT, 0, Verdict::Pass, "", ""),
         (REPORT, 1, Verdict::Fail, "exit-status", "status 1 although"),
         (REPORT, 2, Verdict::Fail, "exit-status", "status 2"),
@@ -96,6 +97,10 @@ fn the_exit_status_and_the_report_have_to_agree() {
         ("", 0, Verdict::Pass, "", ""),
         ("it went wrong\n", 1, Verdict::Fail, "exit-failed", "it went wrong"),
         ("no such call\n", 4, Verdict::Skip, "skipped", "no such call"),
+        ("", 4, Verdict::Skip, "skipped", "without a word"),
+        // A script that counted four failures.
+        ("a: ok\nFAIL: something else went wrong\n", 4, Verdict::Fail, "exit-failed", "something else"),
+        ("skipped: mount failed\n", 4, Verdict::Skip, "skipped", "mount failed"),
         // Without a report nobody knows that 2 means an expected failure.
         ("usage\n", 2, Verdict::Fail, "exit-failed", "status 2"),
     ];
@@ -117,6 +122,19 @@ fn words_that_begin_with_ok_are_no_report_and_a_failure_among_them_is_one() {
     assert!(!said(&expected(), &seen("ok so far\n", "", Outcome::Exit { code: 0 })).reported);
     let of_report = said(&expected(), &seen(REPORT, "", Outcome::Exit { code: 0 }));
     assert_eq!((of_report.reported, of_report.outcome.as_deref()), (true, Some("exited with status 0")));
+}
+
+#[test]
+fn a_report_on_standard_error_is_one() {
+    let judged = |stdout: &str, stderr: &str| {
+        let judged = judge(&expected(), &seen(stdout, stderr, Outcome::Exit { code: 0 }));
+        (judged.verdict, judged.cases.len())
+    };
+    assert_eq!(judged("", REPORT), (Verdict::Pass, 2));
+    assert_eq!(judged("words\n", "TAP version 13\n1..2\nok 1 a\n").0, Verdict::Error);
+    assert_eq!(judged("", "not ok 1 a\n").0, Verdict::Fail);
+    // What is said beside a report is no other.
+    assert_eq!(judged(REPORT, "1..7\n"), (Verdict::Pass, 2));
 }
 
 #[test]
@@ -215,6 +233,22 @@ fn a_script_may_run_several_programs_that_report_and_each_has_to_be_right() {
             assert_eq!(judged.verdict, Verdict::Error, "{whole}: {:?}", judged.cause);
         }
     }
+    // The shell goes on when one of them is killed before it reports anything.
+    let mut crashed = seen(&two, "", Outcome::Exit { code: 0 });
+    crashed.findings.push(Finding {
+        kind: Kind::Segfault,
+        title: "segfault of futex_requeue".to_owned(),
+        line: 7,
+        text: "futex_requeue[81]: segfault at 0".to_owned(),
+        fatal: false,
+        task: None,
+        frame: None,
+        at: None,
+    });
+    let judged = |expected: &Expected| judge(expected, &crashed);
+    assert!(judged(&script).cause.unwrap().to_string().contains("segfault of futex_requeue"));
+    // What one program does with its children, it tells.
+    assert_ne!(judge(&expected(), &crashed).cause.map(|cause| cause.kind()).as_deref(), Some("no-report"));
     // One program has one report.
     assert_eq!(exited(&two, 0).verdict, Verdict::Error);
 }

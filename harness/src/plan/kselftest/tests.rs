@@ -26,6 +26,10 @@ fn settings_are_read_as_the_runner_reads_them() {
         (Some("# timeout=1\nother=2\ntimeout=90"), Some(90)),
         (Some("timeout=5\ntimeout=7\n"), Some(7)),
         (Some("timeout=0\n"), None),
+        (Some("  timeout=600\n"), Some(600)),
+        (Some("timeout=\"10m\" # why\n"), Some(600)),
+        (Some("timeout=2h"), Some(7200)),
+        (Some("timeout=5w"), Some(45)),
         (Some("timeout=soon\n"), Some(45)),
     ] {
         assert_eq!(timeout(settings), expected, "{settings:?}");

@@ -271,6 +271,7 @@ fn what_is_known_of_a_disagreement_stands_beside_it() {
         dir: "futex/functional".parse().unwrap(),
         program: "futex_wait".to_owned(),
         case: None,
+        abis: Vec::new(),
         what: crate::model::Doing::Test,
         why: "it takes <long> for 64 bits".to_owned(),
     };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::text::{abis, cell_text, counts, reasons_of};
 use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
+use crate::limits;
 use crate::model::{Abi, KernelName};
 use crate::report::markdown::escape;
 use crate::report::record::State;
@@ -24,7 +25,16 @@ pub fn render(run: &KselftestRecord) -> String {
         out,
         "A cell is one program in one fresh guest. `pass 7/7` counts the cases of its report; `pass, exit 0` \
          is a program without one, whose exit status is all the evidence there is. There is no proof of \
-         entry here: a program of kselftest is not about one call."
+         entry here: a program of kselftest is not about one call.\n"
+    );
+    let _ = writeln!(
+        out,
+        "Programs run as root, with {} processors, {} MiB and no performance counters; the root is an \
+         initramfs with busybox and bash, which are of 64 bits whatever the column. So a script is of an ABI only \
+         in the programs that it runs. What fails alike by all ABIs is no disagreement: it stands below, with \
+         what is known of it.",
+        limits::KSELFTEST_CPUS,
+        limits::KSELFTEST_MEMORY_MIB,
     );
     disagreements(run, &mut out);
     for part in &run.kernels {
@@ -40,36 +50,67 @@ fn disagreements(run: &KselftestRecord, out: &mut String) {
         let _ = writeln!(out, "Nowhere.");
         return;
     }
-    // The kernels side by side: most of it is the same in all of them.
-    type Key<'a> = (&'a str, &'a str, &'a str);
-    let mut by_place: Vec<(Key<'_>, Vec<&Disagreement>)> = Vec::new();
-    for item in found {
-        let key = (item.dir.as_str(), item.program.as_str(), item.case.as_deref().unwrap_or_default());
-        match by_place.iter_mut().find(|(other, items)| *other == key && items[0].said == item.said) {
-            Some((_, items)) => items.push(item),
-            None => by_place.push((key, vec![item])),
-        }
-    }
+    let _ = writeln!(
+        out,
+        "`whose` is where it comes from: the kernel, the test, the toolchain, the config of the guest, or the host \
+         and how fast it is.\n"
+    );
     let abis = abis(run);
     let flags: Vec<&str> = abis.iter().map(|abi| abi.flag()).collect();
     let _ =
         writeln!(out, "| directory/program | case | kernels | {} | whose | what it is |", flags.join(" | "));
     let _ = writeln!(out, "| --- | --- | --- |{} --- | --- |", " --- |".repeat(abis.len()));
-    for ((dir, program, case), items) in by_place {
-        let kernels: Vec<&str> = items.iter().map(|item| item.kernel.as_str()).collect();
-        let said: Vec<String> = abis.iter().map(|abi| word(items[0], *abi)).collect();
-        let (what, why) = match &items[0].note {
+    for Row { first, cases, kernels } in grouped(found) {
+        let said: Vec<String> = abis.iter().map(|abi| word(first, *abi)).collect();
+        let (what, why) = match &first.note {
             Some(note) => (note.what.to_string(), escape(&note.why)),
             None => ("?".to_owned(), "not explained".to_owned()),
         };
-        let case = if case.is_empty() { "(the program)".to_owned() } else { escape(case) };
+        let case = |case: &Option<&str>| case.map_or("(the program)".to_owned(), escape);
+        let cases: Vec<String> = cases.iter().map(case).collect();
         let _ = writeln!(
             out,
-            "| {dir}/{program} | {case} | {} | {} | {what} | {why} |",
+            "| {}/{} | {} | {} | {} | {what} | {why} |",
+            first.dir,
+            first.program,
+            cases.join("<br>"),
             kernels.join(", "),
             said.join(" | ")
         );
     }
+}
+
+/// A row of the table: disagreements of one program that are the same but for the case and the kernel.
+struct Row<'a> {
+    first: &'a Disagreement,
+    cases: Vec<Option<&'a str>>,
+    kernels: Vec<&'a str>,
+}
+
+/// First the kernels side by side, since most of it is the same in all of them; then the cases.
+fn grouped(found: &[Disagreement]) -> Vec<Row<'_>> {
+    let alike = |one: &Disagreement, other: &Disagreement| {
+        let what = |item: &Disagreement| item.note.as_ref().map(|note| (note.what, note.why.clone()));
+        (&one.dir, &one.program, &one.said) == (&other.dir, &other.program, &other.said)
+            && what(one) == what(other)
+    };
+    let mut by_case: Vec<Row<'_>> = Vec::new();
+    for item in found {
+        let (case, kernel) = (item.case.as_deref(), item.kernel.as_str());
+        match by_case.iter_mut().find(|row| row.cases == [case] && alike(row.first, item)) {
+            Some(row) => row.kernels.push(kernel),
+            None => by_case.push(Row { first: item, cases: vec![case], kernels: vec![kernel] }),
+        }
+    }
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for row in by_case {
+        let same = |other: &&mut Row<'_>| other.kernels == row.kernels && alike(other.first, row.first);
+        match rows.iter_mut().find(same) {
+            Some(other) => other.cases.extend(row.cases),
+            None => rows.push(row),
+        }
+    }
+    rows
 }
 
 fn word(item: &Disagreement, abi: Abi) -> String {
@@ -106,14 +147,17 @@ fn of_kernel(run: &KselftestRecord, part: &KernelPart, out: &mut String) {
             let flags: Vec<&str> = abis.iter().map(|abi| abi.flag()).collect();
             let cause = cell.cause.as_ref().map_or("", |cause| &cause.text);
             let cause = without_log(cause);
+            let known = run.known_of(cell);
+            let known = known.map(|note| format!(" ({}: {})", note.what, escape(&note.why)));
             let _ = writeln!(
                 out,
-                "- {}/{} {}: **{}**: {}",
+                "- {}/{} {}: **{}**: {}{}",
                 cell.dir,
                 cell.program,
                 flags.join(" "),
                 cell.verdict,
-                escape(&cause)
+                escape(&cause),
+                known.unwrap_or_default()
             );
         }
     }

@@ -33,6 +33,7 @@ fn explanation() -> Explanation {
         dir: "futex/functional".parse().unwrap(),
         program: "futex_wait*".to_owned(),
         case: Some("wake".to_owned()),
+        abis: vec![Abi::M32],
         what: Doing::Config,
         why: "no 32-bit time".to_owned(),
     }
@@ -110,10 +111,72 @@ fn run() -> KselftestRecord {
         selected: cells.len(),
         cells,
         disagreements: Vec::new(),
+        alike: Vec::new(),
         notes: Vec::new(),
     };
-    run.disagreements = disagreements(&run, &[explanation()]);
+    run.explain(&[explanation()]);
     run
+}
+
+#[test]
+fn a_note_is_about_the_abis_that_differed_when_it_was_written() {
+    let open = |abis: &[Abi]| {
+        let note = Explanation { abis: abis.to_vec(), ..explanation() };
+        disagreements(&run(), &[note])[0].note.is_none()
+    };
+    assert!(!open(&[Abi::M32]) && !open(&[]));
+    assert!(open(&[Abi::Mx32]) && open(&[Abi::M32, Abi::Mx32]) && open(&Abi::ALL));
+}
+
+#[test]
+fn what_fails_alike_by_all_abis_is_no_disagreement_and_may_be_explained() {
+    let mut run = run();
+    let note = Explanation {
+        case: None,
+        abis: Abi::ALL.to_vec(),
+        what: Doing::Test,
+        why: "it wants mkfs".to_owned(),
+        ..explanation()
+    };
+    run.explain(std::slice::from_ref(&note));
+    assert!(run.alike.is_empty());
+    for cell in run.cells.iter_mut().filter(|cell| cell.program.as_str() == "futex_wait") {
+        let verdict = if cell.abi == Abi::Mx32 { Verdict::Miss } else { Verdict::Fail };
+        (cell.verdict, cell.cases) = (verdict, Vec::new());
+        cell.cause = failed("wake").as_ref().map(CauseRecord::from);
+    }
+    run.explain(&[explanation(), note]);
+    assert_eq!(run.alike.len(), 1);
+    let said = text::render(&run, Paint::Plain);
+    assert!(
+        said.contains("-m64 -m32 -mx32: fail: 1 of 2 cases failed; first: wake\n  test: it wants mkfs"),
+        "{said}"
+    );
+    let page = markdown::render(&run);
+    assert!(page.contains("**fail**: 1 of 2 cases failed; first: wake (test: it wants mkfs)"), "{page}");
+}
+
+#[test]
+fn cases_and_kernels_that_say_the_same_are_one_row_of_the_page() {
+    let mut run = run();
+    let first = run.disagreements[0].clone();
+    for (kernel, case, note) in [
+        ("linux-6.12", "wait_2", true),
+        ("linux-6.1", "wake", true),
+        ("linux-6.1", "wait_2", true),
+        ("linux-6.1", "x", false),
+    ] {
+        let note = first.note.clone().filter(|_| note);
+        let (kernel, case) = (kernel.parse().unwrap(), Some(case.to_owned()));
+        run.disagreements.push(Disagreement { kernel, case, note, ..first.clone() });
+    }
+    let page = markdown::render(&run);
+    for line in [
+        "| futex/functional/futex_wait | wake<br>wait\\_2 | linux-6.12, linux-6.1 | pass | fail | miss | config | no 32-bit time |",
+        "| futex/functional/futex_wait | x | linux-6.1 | pass | fail | miss | ? | not explained |",
+    ] {
+        assert!(page.lines().any(|have| have == line), "{line}\n{page}");
+    }
 }
 
 #[test]

@@ -103,6 +103,10 @@ fn disagreements(run: &KselftestRecord, paint: Paint, out: &mut String) {
 pub(super) fn cell_text(cell: &ProgramRecord) -> String {
     let (passed, total) = cell.passed();
     let text = match (cell.verdict, total) {
+        // Its cases are right, and something else is not.
+        (verdict, 1..) if passed == total && verdict != Verdict::Pass => {
+            format!("{verdict}, cases {passed}/{total}")
+        }
         (verdict, 1..) => format!("{verdict} {passed}/{total}"),
         // There was no report: the status alone speaks.
         (Verdict::Pass, 0) => "pass, exit 0".to_owned(),
@@ -160,6 +164,9 @@ fn reasons(run: &KselftestRecord, paint: Paint, out: &mut String) {
             let (kernel, dir, program) = (&cell.kernel, &cell.dir, &cell.program);
             let _ =
                 writeln!(out, "{kernel} {dir}/{program} {}: {verdict}: {}", flags.join(" "), indent(cause));
+            if let Some(note) = run.known_of(cell) {
+                let _ = writeln!(out, "  {}: {}", note.what, sanitize(&note.why));
+            }
             for cause in cell.also.iter().filter(|_| cell.verdict == Verdict::Fail) {
                 let _ = writeln!(out, "  also: {}", indent(&cause.text));
             }

@@ -111,6 +111,7 @@ pub(crate) fn kselftest() -> KselftestRecord {
         selected: cells.len(),
         cells,
         disagreements: Vec::new(),
+        alike: Vec::new(),
         notes: Vec::new(),
     }
 }
