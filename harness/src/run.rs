@@ -337,7 +337,9 @@ fn tree_record(path: &Path, pristine: &Pristine) -> TreeRecord {
     TreeRecord {
         path: path.display().to_string(),
         commit: state.and_then(|state| state.commit.clone()),
+        base: state.and_then(|state| state.base.clone()),
         dirty: state.and_then(|state| state.dirty.clone()),
+        untested: state.and_then(|state| state.untested.clone()),
     }
 }
 

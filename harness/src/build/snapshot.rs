@@ -8,6 +8,9 @@
 //! The first copy of a tree is its *base*; later ones are the files in which it differs from that,
 //! so that a work tree keeps its objects and only what was edited is compiled.
 
+mod range;
+mod state;
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -24,9 +27,11 @@ use super::{StageTimer, Trouble, Workshop};
 use crate::broken::broken;
 use crate::limits;
 use crate::model::{Cause, Stage};
-use crate::plan::files::{Kernel, Patch};
+use crate::plan::files::Kernel;
 use crate::process::{Cmd, ProcessError, Stream};
 use crate::store::{Hash, Lock, write_atomic};
+
+pub use range::{Range, range};
 
 /// What stands at a path of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,50 +146,8 @@ pub(super) async fn commit(
         super::source::extract_plain(shop, &archive, into).await
     };
     let pristine = make_tree(shop, kernel, Hash::of(commit.as_bytes()), extract).await?;
-    let state = TreeState { commit: Some(commit), dirty: None };
+    let state = TreeState { commit: Some(commit), ..TreeState::default() };
     Ok(Pristine { tree: Some(Arc::new(state)), ..pristine })
-}
-
-/// The commits `BASE..HEAD` of a user's tree as a series: the commit that they stand on, and one
-/// patch each.
-pub async fn range(shop: &Workshop<'_>, tree: &Path, range: &str) -> Result<(String, Vec<Patch>), Trouble> {
-    let refuse = |what: &str| wrong(tree, format_args!("--range {range}: {what}"));
-    let (base, head) = match range.split_once("..") {
-        Some((base, head)) if !base.is_empty() && !head.starts_with('.') => (base, head),
-        _ => return Err(refuse("it is BASE..HEAD, such as v6.12..my-branch")),
-    };
-    let place = Place::open(shop, tree).await?;
-    let base = place.resolve(shop, base).await?;
-    let head = place.resolve(shop, if head.is_empty() { "HEAD" } else { head }).await?;
-    let between = format!("{base}..{head}");
-    let count = async |args: &[&str]| -> Result<usize, Trouble> {
-        let said = place.git(&["rev-list", "--count"]).args(args).arg(&between).output(shop.ctx).await?;
-        said.text().trim().parse().map_err(|_| refuse("git does not count its commits"))
-    };
-    if place.git(&["merge-base", "--is-ancestor", &base, &head]).output(shop.ctx).await.is_err() {
-        return Err(refuse("BASE is no ancestor of HEAD: name the commit on which the series stands"));
-    }
-    if count(&["--merges"]).await? > 0 {
-        return Err(refuse("there are merges in it, and a series has none: rebase it"));
-    }
-    match count(&[]).await? {
-        0 => return Err(refuse("there is no commit in it")),
-        n if n > limits::SERIES_PATCHES => return Err(refuse(&format!("it has {n} commits"))),
-        _ => {}
-    }
-    let scratch = shop.store.scratch("range-")?;
-    let format = ["format-patch", "--quiet", "--no-signature", "--no-stat", "--no-renames", "--binary"];
-    let made = place.git(&format).args(["--no-cover-letter", "--no-attach", "--no-thread", "-o"]);
-    made.arg(scratch.path()).arg(&between).deadline(limits::UNPACK_DEADLINE).output(shop.ctx).await?;
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(scratch.path())?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-    paths.sort();
-    let mut patches = Vec::new();
-    for path in paths {
-        let text = Patch::File(path.clone()).read()?;
-        patches.push(Patch::Text { name: Patch::File(path).name(), text });
-    }
-    Ok((base, patches))
 }
 
 impl Place {
@@ -337,43 +300,6 @@ impl Place {
             return Ok(listed);
         }
         Err(wrong(&self.tree, format_args!("git does not list its files: {}", words.text().trim())))
-    }
-
-    /// The commit that is checked out, and in what the tree differs from it.
-    async fn state(&self, shop: &Workshop<'_>) -> Result<TreeState, Trouble> {
-        if self.repository.is_none() {
-            return Ok(TreeState { commit: None, dirty: None });
-        }
-        let commit = match self.resolve(shop, "HEAD").await {
-            Ok(commit) => commit,
-            Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
-            Err(Trouble::Cause(_)) => {
-                return Ok(TreeState { commit: None, dirty: Some("there is no commit yet".to_owned()) });
-            }
-        };
-        fs::write(self.git_folder().join("HEAD"), format!("{commit}\n"))?;
-        let args = ["status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=all"];
-        let (mut changed, mut untracked) = (0, 0);
-        let mut rest = Vec::new();
-        let status = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
-        let status = status.stream(shop.ctx, |stream, said| {
-            if stream == Stream::Out {
-                rest.extend_from_slice(said);
-                while let Some(end) = rest.iter().position(|byte| *byte == 0) {
-                    let entry: Vec<u8> = rest.drain(..=end).collect();
-                    *(if entry.starts_with(b"??") { &mut untracked } else { &mut changed }) += 1;
-                }
-            }
-        });
-        let known = status.await?.success();
-        let dirty = match (known, changed, untracked) {
-            (false, ..) => Some("git cannot tell whether it was changed".to_owned()),
-            (true, 0, 0) => None,
-            (true, 0, n) => Some(format!("{n} untracked files")),
-            (true, n, 0) => Some(format!("{n} files changed")),
-            (true, n, m) => Some(format!("{n} files changed, {m} untracked")),
-        };
-        Ok(TreeState { commit: Some(commit), dirty: dirty.filter(|_| !broken("dirty")) })
     }
 
     fn recall<T: Default + serde::de::DeserializeOwned>(&self, name: &str) -> T {

@@ -43,12 +43,16 @@ pub struct Pristine {
 }
 
 /// What is known of a user's tree beside its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TreeState {
-    /// The commit that is checked out; none where there is no git.
+    /// The commit that is checked out, or the last one of a range; none where there is no git.
     pub commit: Option<String>,
-    /// In what it differs from that commit, in words; none if in nothing.
+    /// Of a range, the commit that its series stands on.
+    pub base: Option<String>,
+    /// In what the source differs from `commit`, in words; none if in nothing.
     pub dirty: Option<String>,
+    /// Of a range, what the work tree has beside commits, by name: no part of the source.
+    pub untested: Option<String>,
 }
 
 /// Finds or makes the pristine tree of a kernel.

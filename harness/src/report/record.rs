@@ -98,10 +98,16 @@ pub struct KernelRecord {
 pub struct TreeRecord {
     /// The folder.
     pub path: String,
-    /// The commit that was checked out; none where there is no git, or for a range of commits.
+    /// The commit that was checked out, or of a range of commits the last one; none where there is no git.
     pub commit: Option<String>,
-    /// In what it differed from that commit; none if in nothing.
+    /// Of a range of commits, the one that the first of them stands on.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// In what the source that was tested differed from `commit`; none if in nothing.
     pub dirty: Option<String>,
+    /// Of a range of commits, what the work tree had beside commits and was not tested.
+    #[serde(default)]
+    pub untested: Option<String>,
 }
 
 /// What the command line said of configuring and compiling.

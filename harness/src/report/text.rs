@@ -72,11 +72,15 @@ pub fn render(run: &RunRecord, paint: Paint) -> String {
 /// Where a kernel comes from and what built it, where that is not the usual.
 pub(super) fn origin(kernel: &KernelName, tree: Option<&TreeRecord>, recipe: &RecipeRecord) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(TreeRecord { path, commit, dirty }) = tree {
-        let commit = commit.as_ref().map(|commit| format!(" at {}", commit.get(..12).unwrap_or(commit)));
-        let (path, commit) = (sanitize(path), commit.unwrap_or_default());
-        let dirty = dirty.as_ref().map(|how| format!(", DIRTY: {how}")).unwrap_or_default();
-        lines.push(format!("{kernel}: {path}{commit}{dirty}"));
+    if let Some(TreeRecord { path, commit, base, dirty, untested }) = tree {
+        let mut line = format!("{kernel}: {}", sanitize(path));
+        for (word, commit) in [(" at ", commit), (", a series on ", base)] {
+            line.extend(commit.iter().flat_map(|commit| [word, commit.get(..12).unwrap_or(commit)]));
+        }
+        for (word, what) in [(", DIRTY: ", dirty), (", not committed and NOT TESTED: ", untested)] {
+            line.extend(what.iter().map(|what| format!("{word}{}", sanitize(what))));
+        }
+        lines.push(line);
     }
     if let Some(profile) = &recipe.profile {
         lines.push(format!("{kernel}: profile {profile}"));

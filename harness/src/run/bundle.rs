@@ -193,8 +193,10 @@ fn versions(run: &StoredRun, cell: &AnyCell) -> String {
     );
     let mut about = |source: &str, tree: Option<&TreeRecord>, recipe: &RecipeRecord| {
         text += &format!("kernel {kernel}: {source}\n");
-        if let Some(TreeRecord { commit, dirty, .. }) = tree {
-            let state = [commit, dirty].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+        if let Some(TreeRecord { commit, base, dirty, .. }) = tree {
+            let base = base.as_ref().map(|base| format!("a series on {base}"));
+            let state =
+                [commit.clone(), base, dirty.clone()].into_iter().flatten().collect::<Vec<_>>().join(", ");
             text += &format!("of a tree: {state}\n");
         }
         for (what, said) in [("configs", &recipe.configs), ("make", &recipe.make)] {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
@@ -49,13 +50,18 @@ pub async fn survey(ctx: &Ctx, store: &Store, host: &Host, targets: &mut Targets
 }
 
 async fn look(shop: &Workshop<'_>, syscall: &SyscallName, target: &mut Target) -> Result<Pristine, Trouble> {
+    let mut ends = None;
     if let (Some(range), Some(tree)) = (&target.range, &target.tree) {
-        let (base, patches) = snapshot::range(shop, tree, range).await?;
+        let range = snapshot::range(shop, tree, range).await?;
         let repository = tree.display().to_string();
-        target.kernel.source = Source::Git { repository, revision: base };
-        target.patches = patches;
+        target.kernel.source = Source::Git { repository, revision: range.base };
+        target.patches = range.patches;
+        target.notes.extend(range.notes);
+        ends = Some(Arc::new(range.state));
     }
-    let pristine = source::pristine(shop, &target.kernel).await?;
+    let mut pristine = source::pristine(shop, &target.kernel).await?;
+    // What is tested is the last commit, and the source alone is the one below the first.
+    pristine.tree = ends.or(pristine.tree);
     let name = target.kernel.name.as_str();
     let series = match &target.patches[..] {
         [] => Overlay::none(),

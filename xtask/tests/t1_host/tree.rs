@@ -73,6 +73,13 @@ pub fn users_tree() {
     assert_eq!(ranged.code, Some(0), "{ranged}");
     assert_eq!((legs(&ranged).len(), &legs(&ranged)[8]), (9, &"unpatched".into()), "{ranged}");
     assert_eq!(kernel(&ranged)["patches"], serde_json::json!(["0001-the-call.patch", "0002-its-test.patch"]));
+    // By their ids, and with what was not tested.
+    let of_tree = &kernel(&ranged)["tree"];
+    for (field, name) in [("base", "HEAD~2"), ("commit", "HEAD")] {
+        assert_eq!(of_tree[field], git(&["rev-parse", name]).trim(), "{field}: {ranged}");
+    }
+    assert_eq!((&of_tree["dirty"], &of_tree["untested"]), (&Value::Null, &".gitignore (untracked)".into()));
+    assert_says(&ranged, 0, &["no part of HEAD~2..HEAD and are not tested: .gitignore (untracked)"]);
     // Mailed.
     let mbox = world.root().join("series.mbox");
     std::fs::write(&mbox, git(&["format-patch", "--stdout", "HEAD~2..HEAD"])).unwrap();

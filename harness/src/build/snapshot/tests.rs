@@ -219,7 +219,7 @@ async fn without_git_it_is_the_gitignore_that_tells_and_without_that_nothing() {
     bench.write("kernel/a.o", "built\n");
     let taken = bench.take().await;
     assert_eq!(files(&taken), ["Kbuild", "kernel/a.c", "kernel/b.c", "scripts/run.sh"]);
-    assert_eq!(*taken.tree.unwrap(), TreeState { commit: None, dirty: None });
+    assert_eq!(*taken.tree.unwrap(), TreeState::default());
     fs::remove_file(bench.tree().join(".gitignore")).unwrap();
     let error = bench.try_take(&bench.tree()).await.unwrap_err();
     assert!(error.contains("built in place") && error.contains("mrproper"), "{error}");
@@ -374,12 +374,12 @@ async fn a_range_is_a_commit_and_a_patch_for_each_after_it() {
     bench.write("kernel/b.c", "not committed\n");
     let before = everything(&bench.tree());
     let shop = bench.shop();
-    let (commit_id, patches) = range(&shop, &bench.tree(), "HEAD~2..HEAD").await.unwrap();
-    let pristine = commit(&shop, &bench.kernel(&bench.tree()), &bench.tree(), &commit_id).await.unwrap();
-    let series = super::super::series::apply(&shop, "linux", &pristine, &patches).await.unwrap();
+    let found = range(&shop, &bench.tree(), "HEAD~2..HEAD").await.unwrap();
+    let pristine = commit(&shop, &bench.kernel(&bench.tree()), &bench.tree(), &found.base).await.unwrap();
+    let series = super::super::series::apply(&shop, "linux", &pristine, &found.patches).await.unwrap();
     assert_eq!(everything(&bench.tree()), before);
-    assert_eq!(commit_id, base);
-    let names: Vec<String> = patches.iter().map(Patch::name).collect();
+    assert_eq!(found.base, base);
+    let names: Vec<String> = found.patches.iter().map(crate::plan::files::Patch::name).collect();
     assert_eq!(names, ["0001-kernel-one.patch", "0002-kernel-two.patch"]);
     assert_eq!(series.read(&pristine, "kernel/a.c").as_deref(), Some("one\n"));
     assert_eq!(series.read(&pristine, "new/c.c").as_deref(), Some("two\n"));
@@ -401,6 +401,29 @@ async fn a_range_is_a_commit_and_a_patch_for_each_after_it() {
     bench.git(&["merge", "--quiet", "--no-edit", "main"]);
     let error = range(&shop, &bench.tree(), "HEAD~2..HEAD").await.unwrap_err().to_string();
     assert!(error.contains("merges"), "{error}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_range_names_both_ends_and_what_is_not_committed() {
+    let bench = Bench::with_git();
+    let base = bench.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    bench.write("kernel/a.c", "one\n");
+    let head = bench.commit("kernel: one");
+    let ends = TreeState { commit: Some(head), base: Some(base), ..TreeState::default() };
+    let clean = range(&bench.shop(), &bench.tree(), "HEAD~1..").await.unwrap();
+    assert_eq!((&clean.state, clean.notes.len()), (&ends, 0));
+    bench.write("kernel/a.c", "two\n");
+    bench.write("kernel/new.c", "new\n");
+    let dirty = range(&bench.shop(), &bench.tree(), "HEAD~1..main").await.unwrap();
+    let names = "kernel/a.c, kernel/new.c (untracked)";
+    assert_eq!(dirty.state, TreeState { untested: Some(names.to_owned()), ..ends });
+    let note = format!("uncommitted changes are no part of HEAD~1..main and are not tested: {names}");
+    assert_eq!(dirty.notes, [note]);
+    for n in 0..20 {
+        bench.write(&format!("new/{n}.c"), "x\n");
+    }
+    let untested = range(&bench.shop(), &bench.tree(), "HEAD~1..").await.unwrap().state.untested.unwrap();
+    assert!(untested.ends_with(", 14 more"), "{untested}");
 }
 
 #[test]

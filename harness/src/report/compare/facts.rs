@@ -116,6 +116,7 @@ fn of_tree(tree: Option<&TreeRecord>) -> Vec<(&'static str, String)> {
     let Some(tree) = tree else { return Vec::new() };
     vec![
         ("commit", tree.commit.clone().unwrap_or_default()),
+        ("base commit", tree.base.clone().unwrap_or_default()),
         ("dirty", tree.dirty.clone().unwrap_or_default()),
     ]
 }

@@ -219,3 +219,23 @@ fn what_is_not_usual_of_a_kernel_is_said() {
     assert!(said[3].starts_with("linux-6.12: make CC=clang KCFLAGS=-O1 ") && !said[3].contains('\u{1b}'));
     assert_eq!(said[4], "linux-6.12: built with clang: 14; objcopy: 2.40");
 }
+
+#[test]
+fn a_tree_is_told_by_its_commits_and_what_is_beside_them() {
+    let kernel: KernelName = "linux".parse().unwrap();
+    let tree = TreeRecord {
+        path: "/home/a/linux".to_owned(),
+        commit: Some("a".repeat(40)),
+        base: None,
+        dirty: Some("1 files changed".to_owned()),
+        untested: None,
+    };
+    let said = |tree: &TreeRecord| origin(&kernel, Some(tree), &RecipeRecord::default()).join("\n");
+    assert_eq!(said(&tree), "linux: /home/a/linux at aaaaaaaaaaaa, DIRTY: 1 files changed");
+    let untested = Some("kernel/a.c, \u{1b}[31m".to_owned());
+    let range = TreeRecord { base: Some("b".repeat(40)), dirty: None, untested, ..tree };
+    let line = said(&range);
+    let start = "linux: /home/a/linux at aaaaaaaaaaaa, a series on bbbbbbbbbbbb, not committed and NOT TESTED: \
+                 kernel/a.c, ";
+    assert!(line.starts_with(start) && !line.contains('\u{1b}'), "{line}");
+}

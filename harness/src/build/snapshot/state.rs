@@ -1,0 +1,111 @@
+//! In what a user's work tree differs from the commit that is checked out.
+
+use fs_err as fs;
+
+use super::Place;
+use crate::broken::broken;
+use crate::build::source::TreeState;
+use crate::build::{Trouble, Workshop};
+use crate::limits;
+use crate::process::Stream;
+
+/// In what a work tree differs from a commit.
+#[derive(Debug, Default)]
+struct Changes {
+    changed: usize,
+    untracked: usize,
+    /// The first of both.
+    named: Vec<String>,
+}
+
+impl Changes {
+    /// What `git status --porcelain=v1 -z` says of one file.
+    fn add(&mut self, entry: &[u8]) {
+        /// More than this nobody reads.
+        const NAMED_MAX: usize = 8;
+        let untracked = entry.starts_with(b"??");
+        *(if untracked { &mut self.untracked } else { &mut self.changed }) += 1;
+        if self.named.len() < NAMED_MAX
+            && let Some(name) = entry.get(3..)
+        {
+            let name = String::from_utf8_lossy(name).escape_debug().to_string();
+            self.named.push(if untracked { format!("{name} (untracked)") } else { name });
+        }
+    }
+
+    /// How many there are; none if there are none.
+    fn counted(&self) -> Option<String> {
+        match (self.changed, self.untracked) {
+            (0, 0) => None,
+            (0, n) => Some(format!("{n} untracked files")),
+            (n, 0) => Some(format!("{n} files changed")),
+            (n, m) => Some(format!("{n} files changed, {m} untracked")),
+        }
+    }
+
+    /// Their names; none if there are none.
+    fn listed(mut self) -> Option<String> {
+        let more = (self.changed + self.untracked).saturating_sub(self.named.len());
+        if more > 0 {
+            self.named.push(format!("{more} more"));
+        }
+        (!self.named.is_empty()).then(|| self.named.join(", "))
+    }
+}
+
+impl Place {
+    /// The commit that is checked out, and in what the tree differs from it.
+    pub(super) async fn state(&self, shop: &Workshop<'_>) -> Result<TreeState, Trouble> {
+        if self.repository.is_none() {
+            return Ok(TreeState::default());
+        }
+        let Some(commit) = self.checked_out(shop).await? else {
+            return Ok(TreeState {
+                dirty: Some("there is no commit yet".to_owned()),
+                ..TreeState::default()
+            });
+        };
+        let dirty = match self.changes(shop, &commit).await? {
+            None => Some("git cannot tell whether it was changed".to_owned()),
+            Some(changes) => changes.counted(),
+        };
+        let dirty = dirty.filter(|_| !broken("dirty"));
+        Ok(TreeState { commit: Some(commit), dirty, ..TreeState::default() })
+    }
+
+    /// What the work tree has beside the commit that is checked out, by name; none if nothing.
+    pub(super) async fn uncommitted(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
+        let Some(commit) = self.checked_out(shop).await? else { return Ok(None) };
+        Ok(match self.changes(shop, &commit).await? {
+            None => Some("git cannot tell whether there are any".to_owned()),
+            Some(changes) => changes.listed().filter(|_| !broken("range-dirt")),
+        })
+    }
+
+    async fn checked_out(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
+        match self.resolve(shop, "HEAD").await {
+            Ok(commit) => Ok(Some(commit)),
+            Err(trouble @ Trouble::Interrupted(_)) => Err(trouble),
+            Err(Trouble::Cause(_)) => Ok(None),
+        }
+    }
+
+    /// In what the tree differs from the commit that is checked out; none if git cannot tell.
+    async fn changes(&self, shop: &Workshop<'_>, commit: &str) -> Result<Option<Changes>, Trouble> {
+        fs::write(self.git_folder().join("HEAD"), format!("{commit}\n"))?;
+        let args = ["status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=all"];
+        let mut changes = Changes::default();
+        let mut rest = Vec::new();
+        let status = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
+        let status = status.stream(shop.ctx, |stream, said| {
+            if stream == Stream::Out {
+                rest.extend_from_slice(said);
+                while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+                    let entry: Vec<u8> = rest.drain(..=end).collect();
+                    changes.add(&entry[..end]);
+                }
+            }
+        });
+        Ok(status.await?.success().then_some(changes))
+    }
+}
