@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +29,7 @@ use crate::broken::broken;
 use crate::limits;
 use crate::model::{Cause, Stage};
 use crate::plan::files::Kernel;
-use crate::process::{Cmd, ProcessError, Stream};
+use crate::process::{Cmd, Stream, describe};
 use crate::store::{Hash, Lock, write_atomic};
 
 pub use range::{Range, range};
@@ -227,19 +228,40 @@ impl Place {
 
     /// The commit that a name stands for in the user's repository.
     async fn resolve(&self, shop: &Workshop<'_>, name: &str) -> Result<String, Trouble> {
+        let none = || wrong(&self.tree, format_args!("it has no commit {}", name.escape_debug()));
+        self.resolve_if_any(shop, name).await?.ok_or_else(none)
+    }
+
+    /// The commit that a name stands for; none if for none.
+    async fn resolve_if_any(&self, shop: &Workshop<'_>, name: &str) -> Result<Option<String>, Trouble> {
         let Some(repository) = &self.repository else {
             return Err(wrong(&self.tree, "it is no git repository, so it has no commits"));
         };
         let args = ["rev-parse", "--verify", "--quiet", "--end-of-options"];
         // Only the user's own folder knows the names. This looks one up, and starts nothing.
-        let asked = self.git_in(&repository.own, &args).arg(format!("{name}^{{commit}}"));
-        match asked.output(shop.ctx).await {
-            Ok(said) => Ok(said.text().trim().to_owned()),
-            Err(ProcessError::Failed { .. }) => {
-                Err(wrong(&self.tree, format_args!("it has no commit {}", name.escape_debug())))
-            }
-            Err(other) => Err(other.into()),
+        self.ask(shop, self.git_in(&repository.own, &args).arg(format!("{name}^{{commit}}"))).await
+    }
+
+    /// What git answers: something, or no (status 1, and any other of which it says nothing). A git
+    /// that was cut off, or has something to complain of, has not answered.
+    async fn ask(&self, shop: &Workshop<'_>, git: Cmd) -> Result<Option<String>, Trouble> {
+        let argv = git.display();
+        let said = git.status(shop.ctx).await?;
+        match said.status.code() {
+            Some(0) => Ok(Some(said.text().trim().to_owned())),
+            _ if broken("git-no-answer") => Ok(None),
+            Some(1) => Ok(None),
+            Some(_) if said.stderr.trim().is_empty() => Ok(None),
+            _ => Err(self.no_answer(&argv, said.status, &said.stderr)),
         }
+    }
+
+    fn no_answer(&self, argv: &str, status: ExitStatus, stderr: &str) -> Trouble {
+        let status = describe(status);
+        wrong(
+            &self.tree,
+            format_args!("`{argv}` {status}: {}", stderr.trim()).to_string().trim_end_matches(": "),
+        )
     }
 
     /// The paths of all source files: what git tracks, and what is there and not ignored.
@@ -254,19 +276,19 @@ impl Place {
                 return Err(wrong(&self.tree, what));
             }
         }
-        let mut listed = match self.ls_files(shop, &[]).await {
-            Err(Trouble::Cause(_)) if self.git_folder().join("index").exists() => {
+        let mut listed = match self.ls_files(shop, &[]).await? {
+            Err(_) if self.git_folder().join("index").exists() => {
                 fs::remove_file(self.git_folder().join("index"))?;
                 let tree = self.tree.display();
                 shop.ctx.events.note(format!(
                     "git cannot read a copy of the index of {tree}: what it tracks and yet ignores is left out"
                 ));
-                self.ls_files(shop, &[]).await?
+                self.ls_files(shop, &[]).await??
             }
             other => other?,
         };
         if self.repository.is_none() && !listed.split(|byte| *byte == 0).any(|name| name == b"Kbuild") {
-            listed = self.ls_files(shop, &TOP_OF_A_PACKAGE).await?;
+            listed = self.ls_files(shop, &TOP_OF_A_PACKAGE).await??;
         }
         let (mut paths, mut odd) = (Vec::new(), Vec::new());
         for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
@@ -287,19 +309,27 @@ impl Place {
         Ok(paths)
     }
 
-    async fn ls_files(&self, shop: &Workshop<'_>, more: &[&str]) -> Result<Vec<u8>, Trouble> {
+    /// What git lists; an error of the inner kind if it does not, and was not cut off in it.
+    async fn ls_files(
+        &self,
+        shop: &Workshop<'_>,
+        more: &[&str],
+    ) -> Result<Result<Vec<u8>, Trouble>, Trouble> {
         let mut listed = Vec::new();
         let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
         let git = self.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let git = git.args(more.iter().map(|pattern| format!("--exclude={pattern}")));
+        let argv = git.display();
         let status = git.deadline(limits::UNPACK_DEADLINE).stream(shop.ctx, |stream, said| match stream {
             Stream::Out => listed.extend_from_slice(said),
             Stream::Err => words.push(said),
         });
-        if status.await?.success() {
-            return Ok(listed);
+        let status = status.await?;
+        match status.code() {
+            Some(0) => Ok(Ok(listed)),
+            Some(_) => Ok(Err(self.no_answer(&argv, status, &words.text()))),
+            None => Err(self.no_answer(&argv, status, "")),
         }
-        Err(wrong(&self.tree, format_args!("git does not list its files: {}", words.text().trim())))
     }
 
     fn recall<T: Default + serde::de::DeserializeOwned>(&self, name: &str) -> T {

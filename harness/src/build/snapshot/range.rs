@@ -38,7 +38,7 @@ pub async fn range(shop: &Workshop<'_>, tree: &Path, range: &str) -> Result<Rang
         let said = place.git(&["rev-list", "--count"]).args(args).arg(&between).output(shop.ctx).await?;
         said.text().trim().parse().map_err(|_| refuse("git does not count its commits"))
     };
-    if place.git(&["merge-base", "--is-ancestor", &base, &head]).output(shop.ctx).await.is_err() {
+    if place.ask(shop, place.git(&["merge-base", "--is-ancestor", &base, &head])).await?.is_none() {
         return Err(refuse("BASE is no ancestor of HEAD: name the commit on which the series stands"));
     }
     if count(&["--merges"]).await? > 0 {

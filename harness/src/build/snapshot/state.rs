@@ -59,7 +59,7 @@ impl Place {
         if self.repository.is_none() {
             return Ok(TreeState::default());
         }
-        let Some(commit) = self.checked_out(shop).await? else {
+        let Some(commit) = self.resolve_if_any(shop, "HEAD").await? else {
             return Ok(TreeState {
                 dirty: Some("there is no commit yet".to_owned()),
                 ..TreeState::default()
@@ -75,19 +75,11 @@ impl Place {
 
     /// What the work tree has beside the commit that is checked out, by name; none if nothing.
     pub(super) async fn uncommitted(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
-        let Some(commit) = self.checked_out(shop).await? else { return Ok(None) };
+        let Some(commit) = self.resolve_if_any(shop, "HEAD").await? else { return Ok(None) };
         Ok(match self.changes(shop, &commit).await? {
             None => Some("git cannot tell whether there are any".to_owned()),
             Some(changes) => changes.listed().filter(|_| !broken("range-dirt")),
         })
-    }
-
-    async fn checked_out(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
-        match self.resolve(shop, "HEAD").await {
-            Ok(commit) => Ok(Some(commit)),
-            Err(trouble @ Trouble::Interrupted(_)) => Err(trouble),
-            Err(Trouble::Cause(_)) => Ok(None),
-        }
     }
 
     /// In what the tree differs from the commit that is checked out; none if git cannot tell.
@@ -96,8 +88,9 @@ impl Place {
         let args = ["status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=all"];
         let mut changes = Changes::default();
         let mut rest = Vec::new();
-        let status = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
-        let status = status.stream(shop.ctx, |stream, said| {
+        let git = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
+        let argv = git.display();
+        let status = git.stream(shop.ctx, |stream, said| {
             if stream == Stream::Out {
                 rest.extend_from_slice(said);
                 while let Some(end) = rest.iter().position(|byte| *byte == 0) {
@@ -106,6 +99,11 @@ impl Place {
                 }
             }
         });
-        Ok(status.await?.success().then_some(changes))
+        let status = status.await?;
+        match status.code() {
+            Some(0) => Ok(Some(changes)),
+            Some(_) => Ok(None),
+            None => Err(self.no_answer(&argv, status, "")),
+        }
     }
 }

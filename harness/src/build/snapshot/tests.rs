@@ -426,6 +426,57 @@ async fn a_range_names_both_ends_and_what_is_not_committed() {
     assert!(untested.ends_with(", 14 more"), "{untested}");
 }
 
+/// A git that is ended by a signal, or fails, when it is asked one thing.
+fn failing_git(bench: &mut Bench, asked: &str, how: &str) {
+    let path = std::env::var_os("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file());
+    let bin = bench.root.path().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' {asked} '*) {how};; esac\nexec {} \"$@\"\n",
+        real.unwrap().display()
+    );
+    fs::write(bin.join("git"), script).unwrap();
+    fs::set_permissions(bin.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    bench.ctx.env = vec![("PATH".into(), path)];
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_git_that_does_not_answer_says_nothing_of_the_tree() {
+    let mut bench = Bench::with_git();
+    bench.write("kernel/a.c", "one\n");
+    bench.commit("kernel: one");
+    let killed = "kill -KILL $$";
+    let fatal = "echo 'fatal: no memory' >&2; exit 128";
+    for (asked, how, words) in [
+        ("merge-base", killed, "was killed by signal 9"),
+        ("merge-base", fatal, "exited with status 128: fatal: no memory"),
+        ("rev-parse", killed, "was killed by signal 9"),
+        ("rev-parse", fatal, "exited with status 128: fatal: no memory"),
+        ("status", killed, "was killed by signal 9"),
+    ] {
+        failing_git(&mut bench, asked, how);
+        let error = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap_err().to_string();
+        assert!(error.contains(asked) && error.contains(words), "{asked}: {error}");
+        for wrong in ["no ancestor", "no commit"] {
+            assert!(!error.contains(wrong), "{asked}: {error}");
+        }
+    }
+    for asked in ["rev-parse", "status", "ls-files"] {
+        failing_git(&mut bench, asked, killed);
+        let error = bench.try_take(&bench.tree()).await.unwrap_err();
+        assert!(error.contains(asked) && error.contains("killed by signal 9"), "{asked}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_tree_without_a_commit_is_taken() {
+    let bench = Bench::new();
+    bench.git(&["init", "--quiet"]);
+    assert_eq!(dirty(&bench.take().await).as_deref(), Some("there is no commit yet"));
+}
+
 #[test]
 fn what_was_hashed_is_hashed_again_when_anything_of_it_differs() {
     let bench = Bench::new();
