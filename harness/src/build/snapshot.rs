@@ -181,6 +181,8 @@ impl Place {
             fs::create_dir_all(git.join("objects/info"))?;
             fs::write(git.join("objects/info/alternates"), line)?;
             copy_if_there(&common.join("info/exclude"), &git.join("info/exclude"))?;
+            // Where a clone's history ends: git would look for the parents of these commits.
+            copy_if_there(&common.join("shallow"), &git.join("shallow"))?;
             copy_if_there(&own.join("index"), &git.join("index"))?;
             for entry in fs::read_dir(own)? {
                 // A part of an index that is kept in two files.

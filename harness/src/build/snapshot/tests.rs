@@ -477,6 +477,24 @@ async fn a_tree_without_a_commit_is_taken() {
     assert_eq!(dirty(&bench.take().await).as_deref(), Some("there is no commit yet"));
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn a_range_may_stand_on_the_end_of_a_shallow_clone() {
+    let bench = Bench::with_git();
+    bench.write("kernel/b.c", "base\n");
+    let base = bench.commit("base of the series");
+    let whole = bench.root.path().join("whole");
+    fs::rename(bench.tree(), &whole).unwrap();
+    let from = format!("file://{}", whole.display());
+    let cloned =
+        Command::new("git").args(["clone", "--quiet", "--depth", "1", &from]).arg(bench.tree()).status();
+    assert!(cloned.unwrap().success());
+    assert!(bench.tree().join(".git/shallow").is_file());
+    bench.write("kernel/a.c", "one\n");
+    bench.commit("kernel: one");
+    let found = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap();
+    assert_eq!((found.base, found.patches.len()), (base, 1));
+}
+
 #[test]
 fn what_was_hashed_is_hashed_again_when_anything_of_it_differs() {
     let bench = Bench::new();
