@@ -210,15 +210,33 @@ fn number_in_order(mut found: Vec<Found>) -> Vec<Found> {
     found
 }
 
+/// Patches of which none has a number (`git format-patch -N`), each once: `git am` takes them as they
+/// stand in the file, too.
+fn in_file_order(found: Vec<Found>, notes: &mut Vec<String>) -> Vec<Found> {
+    let mut distinct: Vec<Found> = Vec::new();
+    for one in found {
+        match distinct.iter().find(|known| diff_of(&known.text) == diff_of(&one.text)) {
+            Some(known) => notes.push(format!("{} is the same patch as {}", one.mail, known.mail)),
+            None => distinct.push(one),
+        }
+    }
+    if distinct.len() > 1 {
+        notes.push(format!("no mail has a number: {} patches, in the order of the file", distinct.len()));
+    }
+    number_in_order(distinct)
+}
+
 /// The newest version that is complete.
 fn choose(found: Vec<Found>, mut notes: Vec<String>) -> Result<MailSeries, MailError> {
     let mut versions: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
     for one in found {
         versions.entry(one.subject.version).or_default().push(one);
     }
+    let one_by_one = versions.values().flatten().all(|found| found.subject.number.is_none());
     let mut newest_trouble = None;
     let mut passed_over = Vec::new();
     while let Some((version, found)) = versions.pop_last() {
+        let found = if one_by_one { in_file_order(found, &mut notes) } else { found };
         match assemble(version, found, &mut notes) {
             Ok(patches) => {
                 for (newer, trouble) in passed_over {
@@ -247,6 +265,10 @@ fn choose(found: Vec<Found>, mut notes: Vec<String>) -> Result<MailSeries, MailE
 /// The parts of one version in order, each once.
 fn assemble(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Result<Vec<PatchText>, MailError> {
     let mut parts: BTreeMap<u32, Found> = BTreeMap::new();
+    let (numbered, single): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|found| found.subject.number.is_some());
+    // One without a number beside a numbered series is somebody's proposal, and no part of it.
+    let (found, odd) = if numbered.is_empty() { (single, numbered) } else { (numbered, single) };
     let first = found[0].clone();
     for one in found {
         if one.subject.of != first.subject.of {
@@ -274,6 +296,12 @@ fn assemble(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Result<
     if !missing.is_empty() && !broken("mail-missing") {
         let have = parts.into_values().map(|found| found.mail).collect();
         return Err(MailError::Missing { version, of, missing, have });
+    }
+    for odd in odd {
+        notes.push(match parts.values().find(|part| diff_of(&part.text) == diff_of(&odd.text)) {
+            Some(part) => format!("{} is the same patch as {}", odd.mail, part.mail),
+            None => format!("{} has no number and is no part of the series: it is left out", odd.mail),
+        });
     }
     let patch = |(number, found): (u32, Found)| PatchText {
         subject: found.subject.title,

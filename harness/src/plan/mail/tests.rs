@@ -89,6 +89,9 @@ fn every_way_to_mail_a_series_gives_the_same_diffs() {
         "no-tags",
         "list-tag",
         "one-mail-two-attachments",
+        "no-numbers",
+        "no-numbers-and-twice",
+        "fixup-without-a-number",
     ] {
         assert_eq!(diffs(name), plain, "{name}");
     }
