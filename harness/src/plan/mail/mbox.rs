@@ -1,6 +1,6 @@
 //! An mbox into its mails, and a mail into its subject and its diffs.
 
-use mail_parser::{MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{ContentType, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::MailError;
 
@@ -90,6 +90,38 @@ impl Mail {
     }
 }
 
+fn is_flowed(kind: Option<&ContentType>) -> bool {
+    let format = kind.and_then(|kind| kind.attribute("format"));
+    format.is_some_and(|format| format.eq_ignore_ascii_case("flowed"))
+}
+
+/// The text of a part whose lines a mailer may wrap (`format=flowed`, RFC 3676), as `git am` reads it: a
+/// line that ends in a space goes on in the next one, and a space at the start of any is the mailer's.
+fn unflow(text: &str, keeps_space: bool) -> String {
+    let (mut whole, mut begun) = (String::new(), String::new());
+    for line in text.split_inclusive('\n') {
+        let content = line.strip_suffix('\n').unwrap_or(line);
+        // The mark above a signature, as git's own, is no line that goes on.
+        if content == "-- " {
+            whole.push_str(&begun);
+            begun.clear();
+            whole.push_str(line);
+            continue;
+        }
+        let content = content.strip_prefix(' ').unwrap_or(content);
+        match content.strip_suffix(' ') {
+            Some(short) => begun.push_str(if keeps_space { content } else { short }),
+            None => {
+                whole.push_str(&begun);
+                begun.clear();
+                whole.push_str(content);
+                whole.push_str(&line[line.trim_end_matches('\n').len()..]);
+            }
+        }
+    }
+    whole + &begun
+}
+
 /// The decoded text of a part, if a patch may be in it.
 fn text_of(part: &MessagePart) -> Option<String> {
     let text = match &part.body {
@@ -111,7 +143,11 @@ fn text_of(part: &MessagePart) -> Option<String> {
         PartType::Html(_) | PartType::Message(_) | PartType::Multipart(_) => return None,
     };
     // A mailer's line ends, whether the part was encoded or not: the kernel has no other than `\n`.
-    Some(text.replace("\r\n", "\n"))
+    let text = text.replace("\r\n", "\n");
+    let kind = part.content_type();
+    let drops_space = kind.and_then(|kind| kind.attribute("delsp"));
+    let drops_space = drops_space.is_some_and(|drops| drops.eq_ignore_ascii_case("yes"));
+    Some(if is_flowed(kind) { unflow(&text, !drops_space) } else { text })
 }
 
 /// Where the first diff begins: `diff --git`, or `---`, `+++` and `@@` on three lines in a row.

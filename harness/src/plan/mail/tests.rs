@@ -92,6 +92,8 @@ fn every_way_to_mail_a_series_gives_the_same_diffs() {
         "no-numbers",
         "no-numbers-and-twice",
         "fixup-without-a-number",
+        "flowed",
+        "flowed-delsp",
     ] {
         assert_eq!(diffs(name), plain, "{name}");
     }
