@@ -21,7 +21,7 @@ use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
 use harness::judge::watch::{Deadlines, Event, Watch};
 use harness::model::{Abi, Door, GuestMessage, Leg, Mode, Plan, PlannedRun, Verdict};
 use harness::plan::files::{Patch, Project};
-use harness::plan::mail::{is_man_page, order_folder, read_mbox};
+use harness::plan::mail::{is_man_page, order_folder, read_file, read_mbox};
 use harness::plan::tables::{Generic, Tables};
 
 /// A target's name, which is its folder's below `corpus/`, and what it does.
@@ -525,6 +525,9 @@ pub fn mbox(bytes: &[u8]) {
         assert!(line.len() < 8000, "{} bytes of a message", line.len());
         assert_shows(&line, "a message");
         assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    if let Ok(file) = read_file("x", bytes) {
+        assert!(file.place.is_none_or(|(number, of)| number <= of));
     }
     let names: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
     if let Ok((order, _)) = order_folder(&names) {

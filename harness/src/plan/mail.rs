@@ -18,7 +18,7 @@ use crate::limits;
 use mbox::{Mail, Raw};
 use subject::Subject;
 
-pub use folder::order_folder;
+pub use folder::{FilePatch, check_parts, order_folder, read_file};
 
 /// One patch of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,17 @@ pub enum MailError {
     SameNumber { first: String, second: String },
     #[error("there is no patch {missing:04} in the folder, and there is {next}")]
     Gap { missing: u32, next: String },
+    #[error(
+        "by the subjects of its files {} of {of} {} missing: there is {}",
+        list(missing),
+        verb(missing),
+        some(have)
+    )]
+    MissingFile { of: u32, missing: Vec<u32>, have: Vec<String> },
+    #[error("{name} is an mbox of {mails} mails: name the file itself and not its folder")]
+    SeveralMails { name: String, mails: usize },
+    #[error("{name} is a mail without a diff")]
+    NoDiffInFile { name: String },
 }
 
 fn version_text(version: u32) -> String {
@@ -110,11 +121,15 @@ fn verb(numbers: &[u32]) -> &'static str {
 }
 
 fn names(mails: &[MailName]) -> String {
+    some(&mails.iter().map(MailName::to_string).collect::<Vec<_>>())
+}
+
+fn some(names: &[String]) -> String {
     /// More than this nobody reads; the missing ones are what counts.
     const NAMED_MAX: usize = 8;
-    let mut named: Vec<String> = mails.iter().take(NAMED_MAX).map(MailName::to_string).collect();
-    if mails.len() > NAMED_MAX {
-        named.push(format!("{} more", mails.len() - NAMED_MAX));
+    let mut named: Vec<String> = names.iter().take(NAMED_MAX).cloned().collect();
+    if names.len() > NAMED_MAX {
+        named.push(format!("{} more", names.len() - NAMED_MAX));
     }
     named.join(", ")
 }
@@ -310,6 +325,11 @@ fn assemble(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Result<
         text: found.text,
     };
     Ok(parts.into_iter().map(patch).collect())
+}
+
+/// Whether a file that is no mail has a diff in it, such as `git diff` prints.
+pub fn is_diff(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| mbox::diff_start(text).is_some())
 }
 
 /// The diff alone, without what a list adds below the signature mark.

@@ -133,27 +133,11 @@ pub fn targets(project: &Project, syscall: &str, selection: &Selection) -> Resul
     Ok(Targets { syscall, kernels: targets, with_series })
 }
 
-/// The patches of a folder, or those of an mbox.
+/// The patches of a folder, those of an mbox, or the one of a file of `git diff`.
 fn read_series(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Patch>, PlanError> {
-    let wrong = |error: MailError| InputError::Content { path: path.to_owned(), what: error.to_string() };
-    let patches = if path.is_dir() {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(InputError::Read)? {
-            names.push(entry.map_err(InputError::Read)?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        let (ordered, more) = mail::order_folder(&names).map_err(wrong)?;
-        notes.extend(more);
-        ordered.into_iter().map(|name| Patch::File(path.join(name))).collect::<Vec<_>>()
-    } else {
-        let series = mail::read_mbox(&read_bytes(path, limits::MBOX_BYTES)?).map_err(wrong)?;
-        notes.extend(series.notes);
-        let name = |number: u32, subject: &str| format!("{number:04} {subject}");
-        let patch = |patch: mail::PatchText| Patch::Text {
-            name: name(patch.number, &patch.subject),
-            text: patch.text,
-        };
-        series.patches.into_iter().map(patch).collect()
+    let patches = match path.is_dir() {
+        true => read_folder(path, notes)?,
+        false => read_one_file(path, notes)?,
     };
     let mut kept = Vec::new();
     for patch in patches {
@@ -169,3 +153,58 @@ fn read_series(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Patch>, PlanE
     }
     Ok(kept)
 }
+
+fn wrong(path: &Path, error: &MailError) -> PlanError {
+    InputError::Content { path: path.to_owned(), what: error.to_string() }.into()
+}
+
+fn read_folder(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Patch>, PlanError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(InputError::Read)? {
+        names.push(entry.map_err(InputError::Read)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let (ordered, more) = mail::order_folder(&names).map_err(|error| wrong(path, &error))?;
+    notes.extend(more);
+    let (mut patches, mut places) = (Vec::new(), Vec::new());
+    for name in ordered {
+        let file = path.join(&name);
+        let read = mail::read_file(&name, &read_bytes(&file, limits::PATCH_BYTES)?);
+        let read = read.map_err(|error| wrong(path, &error))?;
+        patches.push(patch_of(file, name.clone(), read.decoded));
+        places.push((name, read.place));
+    }
+    notes.extend(mail::check_parts(&places).map_err(|error| wrong(path, &error))?);
+    Ok(patches)
+}
+
+fn read_one_file(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Patch>, PlanError> {
+    let bytes = read_bytes(path, limits::MBOX_BYTES)?;
+    let series = match mail::read_mbox(&bytes) {
+        Ok(series) => series,
+        // As a folder may have it.
+        Err(MailError::NoMail { .. }) if mail::is_diff(&bytes) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let read = mail::read_file(&name, &bytes).map_err(|error| wrong(path, &error))?;
+            return Ok(vec![patch_of(path.to_owned(), name, read.decoded)]);
+        }
+        Err(error) => return Err(wrong(path, &error)),
+    };
+    notes.extend(series.notes);
+    let patch = |patch: mail::PatchText| {
+        let name = format!("{:04} {}", patch.number, patch.subject);
+        Patch::Text { name, text: patch.text }
+    };
+    Ok(series.patches.into_iter().map(patch).collect())
+}
+
+/// A patch file, or what it says once it is decoded.
+fn patch_of(file: PathBuf, name: String, decoded: Option<String>) -> Patch {
+    match decoded {
+        Some(text) => Patch::Text { name, text },
+        None => Patch::File(file),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,8 @@ pub struct TestSyscall {
     /// The series is these commits of the tree (BASE..HEAD), and BASE the kernel [default: it is applied]
     #[arg(long, value_name = "BASE..HEAD", requires = "tree")]
     pub range: Option<String>,
-    /// The series is in this folder of patches, or in this mbox [default: it is applied]
-    #[arg(long, value_name = "DIR|MBOX", conflicts_with = "range")]
+    /// The series is in this folder of patches, or in this mbox or diff [default: it is applied]
+    #[arg(long, value_name = "DIR|FILE", conflicts_with = "range")]
     pub patches: Option<PathBuf>,
     /// The option that switches the syscall [default: what the spec file or the tree says]
     #[arg(long, value_name = "CONFIG_X")]

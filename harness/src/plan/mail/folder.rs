@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::MailError;
+use super::mbox::{self, Mail};
+use super::subject::Subject;
+use crate::broken::broken;
 use crate::limits;
 
 /// The patches among the file names of a folder in the order in which git numbers them
@@ -46,6 +49,75 @@ pub fn order_folder(names: &[String]) -> Result<(Vec<String>, Vec<String>), Mail
         }
     }
     Ok((chosen.into_values().cloned().collect(), notes))
+}
+
+/// What a patch file of a folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePatch {
+    /// Number and count of its subject (`[PATCH n/m]`).
+    pub place: Option<(u32, u32)>,
+    /// What `git apply` takes, if that is not the file as it lies: a mail that is encoded, or whose
+    /// lines end as a mailer has them.
+    pub decoded: Option<String>,
+}
+
+/// Reads a patch file called `name`: a mail, or words of any kind with a diff below.
+pub fn read_file(name: &str, bytes: &[u8]) -> Result<FilePatch, MailError> {
+    let mails = mbox::split(bytes).unwrap_or_default();
+    let Some(mail) = mails.first().map(Mail::read) else {
+        return Ok(FilePatch { place: None, decoded: without_cr(bytes) });
+    };
+    if mails.len() > 1 {
+        return Err(MailError::SeveralMails { name: name.to_owned(), mails: mails.len() });
+    }
+    let subject = Subject::parse(&mail.subject);
+    let place = subject.number.map(|number| (number, subject.of));
+    if !mail.is_encoded {
+        return Ok(FilePatch { place, decoded: without_cr(bytes) });
+    }
+    if mail.diffs.is_empty() {
+        return Err(MailError::NoDiffInFile { name: name.to_owned() });
+    }
+    let mut text = format!("Subject: {}\n\n", subject.title);
+    mail.diffs.iter().for_each(|diff| text.push_str(&diff.text));
+    Ok(FilePatch { place, decoded: Some(text) })
+}
+
+/// The text of a file all of whose lines end in `\r\n`. One with some such lines is about a file
+/// that has them.
+fn without_cr(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let all = !text.is_empty() && text.split_inclusive('\n').all(|line| line.ends_with("\r\n"));
+    all.then(|| text.replace("\r\n", "\n"))
+}
+
+/// Whether the files are a whole series by their own subjects, given in the order of their names;
+/// notes on what is odd. A file without a number may stand for a part: its author made it anew.
+pub fn check_parts(files: &[(String, Option<(u32, u32)>)]) -> Result<Vec<String>, MailError> {
+    let placed: Vec<(&String, u32, u32)> =
+        files.iter().filter_map(|(name, place)| place.map(|(number, of)| (name, number, of))).collect();
+    let Some(&(first, _, of)) = placed.first() else { return Ok(Vec::new()) };
+    if let Some((other, ..)) = placed.iter().find(|(.., other)| *other != of) {
+        return Ok(vec![format!(
+            "{first} and {other} are of series of different lengths, by their subjects: the order is that of \
+             the names"
+        )]);
+    }
+    if of as usize > limits::SERIES_PATCHES {
+        return Err(MailError::TooMany { found: of as usize });
+    }
+    let missing: Vec<u32> =
+        (1..=of).filter(|part| !placed.iter().any(|(_, number, _)| number == part)).collect();
+    if missing.len() > files.len() - placed.len() && !broken("folder-missing") {
+        let have = files.iter().map(|(name, _)| name.clone()).collect();
+        return Err(MailError::MissingFile { of, missing, have });
+    }
+    let odd = placed.windows(2).find(|two| two[0].1 >= two[1].1);
+    let note = |two: &[(&String, u32, u32)]| {
+        let (name, number, _) = two[1];
+        format!("{name} calls itself part {number} of {of}: the order is that of the names")
+    };
+    Ok(odd.map(note).into_iter().collect())
 }
 
 /// Version and number at the start of a name.

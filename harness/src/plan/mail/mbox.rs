@@ -1,6 +1,6 @@
 //! An mbox into its mails, and a mail into its subject and its diffs.
 
-use mail_parser::{ContentType, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{ContentType, Encoding, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::MailError;
 
@@ -72,12 +72,14 @@ pub(super) struct Diff {
 pub(super) struct Mail {
     pub subject: String,
     pub diffs: Vec<Diff>,
+    /// Its text is not what lies in the file.
+    pub is_encoded: bool,
 }
 
 impl Mail {
     pub fn read(raw: &Raw) -> Mail {
         let Some(message) = MessageParser::default().parse(&raw.bytes) else {
-            return Mail { subject: String::new(), diffs: Vec::new() };
+            return Mail { subject: String::new(), diffs: Vec::new(), is_encoded: false };
         };
         let subject = message.subject().unwrap_or_default().trim().to_owned();
         let texts = message.parts.iter().filter_map(text_of);
@@ -86,8 +88,16 @@ impl Mail {
         for text in texts.filter(|text| diff_start(text).is_some()) {
             diffs.push(Diff { subject: own_subject(&text), text });
         }
-        Mail { subject, diffs }
+        let is_encoded = message.parts.len() > 1 || message.parts.iter().any(is_encoded);
+        Mail { subject, diffs, is_encoded }
     }
+}
+
+fn is_encoded(part: &MessagePart) -> bool {
+    let kind = part.content_type();
+    let charset = kind.and_then(|kind| kind.attribute("charset"));
+    let is_ours = |name: &str| ["utf-8", "utf8", "us-ascii"].iter().any(|our| name.eq_ignore_ascii_case(our));
+    part.encoding != Encoding::None || charset.is_some_and(|name| !is_ours(name)) || is_flowed(kind)
 }
 
 fn is_flowed(kind: Option<&ContentType>) -> bool {

@@ -206,3 +206,79 @@ fn a_patch_of_the_man_pages_is_told_from_one_of_the_kernel() {
         !is_man_page("--- a/kernel/a.c\n+++ b/man2/a.2\n@@ -1 +1 @@\n-a\n+b\n") && !is_man_page("man2/a.2")
     );
 }
+
+/// The mails of a file of the corpus, each as `git format-patch` writes it to a file of its own.
+fn patch_files(name: &str) -> Vec<Vec<u8>> {
+    let files = corpus_files();
+    let (_, bytes) = files.iter().find(|(path, _)| path.ends_with(&format!("/{name}.mbox"))).expect(name);
+    let mbox = cut(bytes).1;
+    let lines: Vec<&[u8]> = mbox.split_inclusive(|byte| *byte == b'\n').collect();
+    let starts: Vec<usize> =
+        mbox::split(mbox).expect(name).iter().map(|mail| mail.line - 1).chain([lines.len()]).collect();
+    starts.windows(2).map(|two| lines[two[0]..two[1]].concat()).collect()
+}
+
+#[test]
+fn a_file_of_a_folder_is_decoded_like_a_mail() {
+    if updating() {
+        return;
+    }
+    let plain = patch_files("plain");
+    assert_eq!(plain.len(), 2);
+    for (file, number) in plain.iter().zip(1..) {
+        let as_it_lies = FilePatch { place: Some((number, 2)), decoded: None };
+        assert_eq!(read_file("x", file), Ok(as_it_lies));
+    }
+    for name in ["base64", "quoted-printable", "crlf", "flowed", "latin1", "attached"] {
+        let files = patch_files(name);
+        assert_eq!(files.len(), 2, "{name}");
+        for ((file, plain), number) in files.iter().zip(&plain).zip(1..) {
+            let FilePatch { place, decoded } = read_file("x", file).unwrap();
+            assert_eq!(place, Some((number, 2)), "{name}");
+            let decoded = decoded.expect(name);
+            assert_eq!(diff_of(&decoded), diff_of(std::str::from_utf8(plain).unwrap()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_a_folder_that_is_no_mail_is_taken_as_it_lies() {
+    let diff = "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n";
+    let read = |text: &str| read_file("x", text.as_bytes()).unwrap();
+    assert_eq!(read(diff), FilePatch { place: None, decoded: None });
+    // By a program that ends all lines so; and about a file that has such a line.
+    assert_eq!(read(&diff.replace('\n', "\r\n")).decoded.as_deref(), Some(diff));
+    assert_eq!(read(&diff.replace("+b\n", "+b\r\n")).decoded, None);
+    assert!(is_diff(diff.as_bytes()) && !is_diff(b"just some words\n") && !is_diff(b"\xff\n"));
+    let encoded = b"Subject: [PATCH] a\nContent-Transfer-Encoding: base64\n\nYQo=\n";
+    assert!(matches!(read_file("x", encoded), Err(MailError::NoDiffInFile { .. })));
+    let two = patch_files("plain").concat();
+    assert!(matches!(read_file("x", &two), Err(MailError::SeveralMails { mails: 2, .. })));
+}
+
+#[test]
+fn a_folder_is_a_whole_series_by_its_subjects() {
+    let check = |places: &[Option<(u32, u32)>]| {
+        let name = |number| format!("{number:04}-x.patch");
+        let files: Vec<_> = (1..).map(name).zip(places.iter().copied()).collect();
+        check_parts(&files).map_err(|error| error.to_string())
+    };
+    let part = |number, of| Some((number, of));
+    for whole in [
+        &[part(1, 2), part(2, 2)][..],
+        &[None, None],
+        &[part(1, 1)],
+        // One that was made anew.
+        &[part(1, 2), None],
+        // And one more on top.
+        &[part(1, 2), part(2, 2), None],
+    ] {
+        assert_eq!(check(whole), Ok(Vec::new()), "{whole:?}");
+    }
+    let error = check(&[part(1, 4), part(2, 4)]).unwrap_err();
+    assert!(error.contains("parts 3, 4 of 4 are missing: there is 0001-x.patch, 0002-x.patch"), "{error}");
+    assert!(check(&[part(1, 2), part(1, 2)]).unwrap_err().contains("part 2 of 2 is missing"));
+    assert!(check(&[part(1, u32::MAX)]).unwrap_err().contains("has 512 patches at most"));
+    assert!(check(&[part(2, 2), part(1, 2)]).unwrap()[0].contains("0002-x.patch calls itself part 1 of 2"));
+    assert!(check(&[part(1, 2), part(1, 3)]).unwrap()[0].contains("different lengths"));
+}
