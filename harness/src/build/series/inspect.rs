@@ -12,6 +12,11 @@ use crate::model::RelPath;
 pub enum Refused {
     #[error("line {line}: the path {path:?} does not stay inside the tree")]
     Path { line: usize, path: String },
+    #[error(
+        "line {line}: {path:?} begins with neither a/ nor b/: was it made with diff.noprefix or \
+         diff.mnemonicPrefix? `git format-patch --src-prefix=a/ --dst-prefix=b/` has them"
+    )]
+    Prefix { line: usize, path: String },
     #[error("line {line}: {path} would become a {what}: a series has plain files only")]
     Mode { line: usize, path: String, what: &'static str },
     #[error("line {line}: {path} is a binary patch")]
@@ -90,7 +95,7 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
             let mut file = File::default();
             for name in names.split(' ') {
                 let path = inside(name.strip_prefix("a/").or_else(|| name.strip_prefix("b/")).unwrap_or(""));
-                let path = path.ok_or_else(|| Refused::Path { line: number, path: shorten(names) })?;
+                let path = path.ok_or_else(|| refuse(number, name, names))?;
                 if !file.paths.contains(&path) {
                     file.paths.push(path);
                 }
@@ -123,7 +128,7 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
         };
         let Some(file) = found.files.last_mut() else { continue };
         if let Some(path) = named {
-            let path = path.map_err(|path| Refused::Path { line: number, path })?;
+            let path = path.map_err(|path| refuse(number, &path, &path))?;
             if let Some(path) = path.filter(|path| !file.paths.contains(path)) {
                 file.paths.push(path);
             }
@@ -208,6 +213,16 @@ fn inside(path: &str) -> Option<String> {
     (good || broken("patch-paths")).then(|| path.to_owned())
 }
 
+/// Why a name of a header is refused: a path of the tree that lacks its prefix is no mischief.
+fn refuse(line: usize, name: &str, shown: &str) -> Refused {
+    let path = shorten(shown);
+    let has_prefix = name.starts_with("a/") || name.starts_with("b/");
+    match !has_prefix && !name.starts_with('"') && inside(name).is_some() {
+        true => Refused::Prefix { line, path },
+        false => Refused::Path { line, path },
+    }
+}
+
 fn shorten(text: &str) -> String {
     text.chars().take(120).collect()
 }
@@ -265,6 +280,25 @@ mod tests {
         let cut = &GOOD[..GOOD.find(" c\n").unwrap()];
         assert!(matches!(inspect(cut), Err(Refused::Truncated { .. })));
         assert!(inspect("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -x +1 @@\n").is_err());
+    }
+
+    #[test]
+    fn a_patch_without_prefixes_is_told_from_one_that_leaves_the_tree() {
+        let git = |prefix: &str| {
+            format!(
+                "diff --git {prefix}kernel/a.c {prefix}kernel/a.c\n--- {prefix}kernel/a.c\n+++ {prefix}kernel/a.c\n@@ -1 +1 @@\n-a\n+b\n"
+            )
+        };
+        for prefix in ["", "i/"] {
+            let error = inspect(&git(prefix)).unwrap_err();
+            assert!(matches!(error, Refused::Prefix { line: 1, .. }), "{error}");
+            assert!(error.to_string().contains("diff.noprefix"), "{error}");
+            let plain = git(prefix).split_once('\n').unwrap().1.to_owned();
+            assert!(matches!(inspect(&plain), Err(Refused::Prefix { line: 1, .. })));
+        }
+        for prefix in ["../", "/", "\""] {
+            assert!(matches!(inspect(&git(prefix)), Err(Refused::Path { .. })), "{prefix}");
+        }
     }
 
     /// git believes the names of a header that `diff --git` opens, hunk or no hunk.
