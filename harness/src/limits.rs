@@ -11,6 +11,11 @@ const MIB: u64 = 1 << 20;
 /// Files in which a user's tree may differ from its base in the cache: they are held in memory, and a
 /// tree that has moved on by as much as this is compiled anew in any case.
 pub const TREE_EDITS: usize = 3000;
+/// Bytes of those edits: a patch of the largest file of a kernel (24 MB) ten times over.
+pub const TREE_EDITS_BYTES: u64 = 256 * MIB;
+/// A file of a user's tree that git does not track: twice the largest source file of a kernel, a header of
+/// registers. What is larger is a disk image, a core or an archive, and left out.
+pub const TREE_UNTRACKED_BYTES: u64 = 64 * MIB;
 /// A file that a person writes (YAML, fragment): a thousand times the largest real one.
 pub const INPUT_FILE_BYTES: u64 = MIB;
 /// One patch. The largest kernel patches on the lists are below it; a generated one is a mistake.

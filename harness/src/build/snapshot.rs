@@ -8,13 +8,14 @@
 //! The first copy of a tree is its *base*; later ones are the files in which it differs from that,
 //! so that a work tree keeps its objects and only what was edited is compiled.
 
+mod names;
 mod range;
 mod state;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,9 +30,10 @@ use crate::broken::broken;
 use crate::limits;
 use crate::model::{Cause, Stage};
 use crate::plan::files::Kernel;
-use crate::process::{Cmd, Stream, describe};
+use crate::process::{Cmd, describe};
 use crate::store::{Hash, Lock, write_atomic};
 
+use names::Names;
 pub use range::{Range, range};
 
 /// What stands at a path of a tree.
@@ -54,6 +56,9 @@ type Listing = BTreeMap<String, Item>;
 /// Mode, size, modification and change time, inode: what changes when somebody writes to a file.
 type Stat = [i64; 7];
 
+/// The files of a tree with their facts.
+type Stats<'a> = Vec<(&'a String, Stat)>;
+
 /// What was hashed before, and what it was then.
 type Seen = BTreeMap<String, (Stat, Item)>;
 
@@ -63,11 +68,6 @@ struct Base {
     id: Hash,
     listing: Listing,
 }
-
-/// The sources of Debian's packages ignore all of themselves at the top, since what git tracks there
-/// is the packaging alone. This counts before that, for the top alone: what a build leaves there.
-const TOP_OF_A_PACKAGE: [&str; 9] =
-    ["!/*", "/.*", "/*.a", "/*.o", "/vmlinux*", "/System.map", "/Module.symvers", "/modules.*", "/debian"];
 
 /// What the store keeps of one user's tree.
 struct Place {
@@ -95,19 +95,25 @@ pub(super) async fn snapshot(shop: &Workshop<'_>, kernel: &Kernel, tree: &Path) 
     if !place.tree.join("Kbuild").is_file() {
         return Err(wrong(tree, "not a kernel tree: it has no Kbuild"));
     }
-    let paths = place.list(shop).await?;
+    let names = place.list(shop).await?;
     let seen: Seen = place.recall("seen");
     let timer = StageTimer::start(&shop.ctx.events, Stage::Read, kernel.name.as_str());
     let root = place.tree.clone();
-    let scanned = tokio::task::spawn_blocking(move || scan(&root, &paths, &seen)).await;
+    let scanned = tokio::task::spawn_blocking(move || scan(&root, &names, &seen)).await;
     let scanned = scanned.map_err(std::io::Error::other)?;
     timer.end(scanned.is_ok());
-    let (listing, seen) = scanned.map_err(|what| wrong(tree, what))?;
+    let Scanned { listing, seen, left_out } = scanned.map_err(|what| wrong(tree, what))?;
     place.remember("seen", &seen)?;
+    if !left_out.is_empty() {
+        let (tree, files) = (tree.display(), left_out.join(", "));
+        let why = "not tracked by git, and larger than any source file of a kernel";
+        shop.ctx.events.note(format!("{tree}: left out {files}: {why}"));
+    }
     let id = identity(&listing);
     let base: Option<Base> = place.recall("base");
     let base = base.filter(|base| shop.store.place("source", base.id.as_str()).join("digest").is_file());
     let edits = base.as_ref().and_then(|base| differing(&base.listing, &listing));
+    let edits = edits.filter(|edits| size_of(&place.tree, edits) <= limits::TREE_EDITS_BYTES);
     let pristine = match (base, edits) {
         (Some(base), Some(edits)) => {
             let edits = read_edits(&place.tree, &listing, edits).map_err(|what| wrong(tree, what))?;
@@ -266,74 +272,6 @@ impl Place {
         )
     }
 
-    /// The paths of all source files: what git tracks, and what is there and not ignored.
-    async fn list(&self, shop: &Workshop<'_>) -> Result<Vec<String>, Trouble> {
-        if self.repository.is_none() && !self.tree.join(".gitignore").is_file() {
-            let built = [".config", "include/config", "arch/x86/include/generated"];
-            if let Some(trace) = built.iter().find(|trace| self.tree.join(trace).exists()) {
-                let what = format!(
-                    "it was built in place (it has {trace}), and there is neither git nor a .gitignore to tell \
-                     what is its source: `make mrproper` there, or name a clean copy"
-                );
-                return Err(wrong(&self.tree, what));
-            }
-        }
-        let mut listed = match self.ls_files(shop, &[]).await? {
-            Err(_) if self.git_folder().join("index").exists() => {
-                fs::remove_file(self.git_folder().join("index"))?;
-                let tree = self.tree.display();
-                shop.ctx.events.note(format!(
-                    "git cannot read a copy of the index of {tree}: what it tracks and yet ignores is left out"
-                ));
-                self.ls_files(shop, &[]).await??
-            }
-            other => other?,
-        };
-        if self.repository.is_none() && !listed.split(|byte| *byte == 0).any(|name| name == b"Kbuild") {
-            listed = self.ls_files(shop, &TOP_OF_A_PACKAGE).await??;
-        }
-        let (mut paths, mut odd) = (Vec::new(), Vec::new());
-        for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            match std::str::from_utf8(name) {
-                Ok(name) if is_plain(name) => paths.push(name.to_owned()),
-                _ => odd.push(String::from_utf8_lossy(name).escape_debug().to_string()),
-            }
-        }
-        if let Some(first) = odd.first() {
-            let (tree, n) = (self.tree.display(), odd.len());
-            shop.ctx.events.note(format!(
-                "{tree}: left out {n} that no kernel has (another repository, a strange name): {first}"
-            ));
-        }
-        // A file of a merge that goes on is listed once for each side.
-        paths.sort();
-        paths.dedup();
-        Ok(paths)
-    }
-
-    /// What git lists; an error of the inner kind if it does not, and was not cut off in it.
-    async fn ls_files(
-        &self,
-        shop: &Workshop<'_>,
-        more: &[&str],
-    ) -> Result<Result<Vec<u8>, Trouble>, Trouble> {
-        let mut listed = Vec::new();
-        let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
-        let git = self.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let git = git.args(more.iter().map(|pattern| format!("--exclude={pattern}")));
-        let argv = git.display();
-        let status = git.deadline(limits::UNPACK_DEADLINE).stream(shop.ctx, |stream, said| match stream {
-            Stream::Out => listed.extend_from_slice(said),
-            Stream::Err => words.push(said),
-        });
-        let status = status.await?;
-        match status.code() {
-            Some(0) => Ok(Ok(listed)),
-            Some(_) => Ok(Err(self.no_answer(&argv, status, &words.text()))),
-            None => Err(self.no_answer(&argv, status, "")),
-        }
-    }
-
     fn recall<T: Default + serde::de::DeserializeOwned>(&self, name: &str) -> T {
         let bytes = std::fs::read(self.place.join(name)).unwrap_or_default();
         // What cannot be read is found out again.
@@ -389,41 +327,75 @@ fn copy_if_there(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::File::options().write(true).open(to)?.set_modified(modified)
 }
 
-fn is_plain(name: &str) -> bool {
-    let stays = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    stays && !name.ends_with('/') && !name.chars().any(char::is_control)
+/// What was found of a tree's files.
+struct Scanned {
+    listing: Listing,
+    /// What need not be read again.
+    seen: Seen,
+    /// The files that were not taken, each with its size.
+    left_out: Vec<String>,
 }
 
 /// Hashes every file of a tree, but for those that are as they were when they were hashed before.
-fn scan(tree: &Path, paths: &[String], seen: &Seen) -> Result<(Listing, Seen), String> {
+fn scan(tree: &Path, names: &Names, seen: &Seen) -> Result<Scanned, String> {
     // What was written as lately as this may be written again within one tick of the clock.
     let settled = SystemTime::now() - RACY;
     let settled = settled.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let (mut listing, mut found) = (Listing::new(), Seen::new());
-    let mut folders: HashSet<&Path> = HashSet::new();
-    let mut bytes = 0;
-    for path in paths {
-        let Some(stat) = stat(tree, Path::new(path), &mut folders)? else { continue };
-        let mode = stat[0] as u32;
-        bytes += stat[1] as u64;
-        if bytes > limits::UNPACKED_BYTES {
-            let most = limits::UNPACKED_BYTES >> 20;
-            return Err(format!("it has more than {most} MiB of files that .gitignore does not name"));
-        }
+    let mut scanned = Scanned { listing: Listing::new(), seen: Seen::new(), left_out: Vec::new() };
+    let (stats, left_out) = stats(tree, names)?;
+    scanned.left_out = left_out;
+    for (path, stat) in stats {
         let known = seen.get(path).filter(|(then, _)| *then == stat || broken("snapshot-stat"));
         let item = match known {
             Some((_, item)) => item.clone(),
-            None => match read(&tree.join(path), mode).map_err(|error| format!("{path}: {error}"))? {
-                Some((kind, content)) => Item { kind, hash: hash(&content) },
-                None => continue,
-            },
+            None => {
+                match read(&tree.join(path), stat[0] as u32).map_err(|error| format!("{path}: {error}"))? {
+                    Some(item) => item,
+                    None => continue,
+                }
+            }
         };
         if stat[2].max(stat[4]) < settled {
-            found.insert(path.clone(), (stat, item.clone()));
+            scanned.seen.insert(path.clone(), (stat, item.clone()));
         }
-        listing.insert(path.clone(), item);
+        scanned.listing.insert(path.clone(), item);
     }
-    Ok((listing, found))
+    Ok(scanned)
+}
+
+/// The facts of all files before any is read, and those that are left out: a disk image or a core dump
+/// that lies about in a tree is no source, and to read it would take longer than a build.
+fn stats<'a>(tree: &Path, names: &'a Names) -> Result<(Stats<'a>, Vec<String>), String> {
+    let (mut found, mut left_out) = (Stats::new(), Vec::new());
+    let mut folders: HashSet<&Path> = HashSet::new();
+    let mut bytes = 0;
+    for path in &names.paths {
+        let Some(stat) = stat(tree, Path::new(path), &mut folders)? else { continue };
+        let size = stat[1] as u64;
+        let is_large = size > limits::TREE_UNTRACKED_BYTES && !broken("untracked-size");
+        if is_large && names.untracked.contains(path) {
+            left_out.push(with_size(path, size));
+            continue;
+        }
+        bytes += size;
+        found.push((path, stat));
+    }
+    if bytes > limits::UNPACKED_BYTES {
+        found.sort_by_key(|(_, stat)| std::cmp::Reverse(stat[1]));
+        let largest: Vec<String> =
+            found.iter().take(3).map(|(path, stat)| with_size(path, stat[1] as u64)).collect();
+        return Err(format!(
+            "it has more than {} MiB of files that neither .gitignore nor .git/info/exclude names; the \
+             largest are {}",
+            limits::UNPACKED_BYTES >> 20,
+            largest.join(", ")
+        ));
+    }
+    Ok((found, left_out))
+}
+
+fn with_size(path: &str, bytes: u64) -> String {
+    format!("{path} ({} MiB)", bytes >> 20)
 }
 
 /// How old a file's last change must be for its times to tell the next one: file systems count in
@@ -454,21 +426,30 @@ fn stat<'a>(tree: &Path, path: &'a Path, folders: &mut HashSet<&'a Path>) -> Res
     Ok(Some([i64::from(meta.mode()), meta.len() as i64, mtime, mtime_ns, ctime, ctime_ns, meta.ino() as i64]))
 }
 
-/// Kind and content of a file; none if it is gone.
-fn read(path: &Path, mode: u32) -> std::io::Result<Option<(Kind, Vec<u8>)>> {
+/// Kind and hash of a file; none if it is gone.
+fn read(path: &Path, mode: u32) -> std::io::Result<Option<Item>> {
     use rustix::fs::FileType;
-    let read = match FileType::from_raw_mode(mode) {
-        FileType::Symlink => {
-            std::fs::read_link(path).map(|to| (Kind::Link, to.into_os_string().into_encoded_bytes()))
-        }
-        _ => std::fs::read(path)
-            .map(|bytes| (if mode & 0o100 != 0 { Kind::Program } else { Kind::File }, bytes)),
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::Symlink => Kind::Link,
+        _ if mode & 0o100 != 0 => Kind::Program,
+        _ => Kind::File,
+    };
+    let read = match kind {
+        Kind::Link => std::fs::read_link(path).map(|to| hash(to.as_os_str().as_encoded_bytes())),
+        Kind::File | Kind::Program => std::fs::File::open(path).and_then(hash_of),
     };
     match read {
-        Ok(read) => Ok(Some(read)),
+        Ok(hash) => Ok(Some(Item { kind, hash })),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The hash of what is still to be read, however large.
+fn hash_of(from: impl Read) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(from)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn hash(content: &[u8]) -> String {
@@ -495,6 +476,12 @@ fn differing(base: &Listing, now: &Listing) -> Option<Vec<String>> {
     few.then(|| differ.into_iter().cloned().collect())
 }
 
+/// How many bytes some files have now.
+fn size_of(tree: &Path, paths: &[String]) -> u64 {
+    let size = |path: &String| std::fs::symlink_metadata(tree.join(path)).map_or(0, |meta| meta.len());
+    paths.iter().map(size).sum()
+}
+
 /// Reads what differs, as it was when it was hashed.
 fn read_edits(tree: &Path, listing: &Listing, paths: Vec<String>) -> Result<Overlay, String> {
     let mut files = BTreeMap::new();
@@ -502,7 +489,9 @@ fn read_edits(tree: &Path, listing: &Listing, paths: Vec<String>) -> Result<Over
         let content = match listing.get(&path) {
             None => Content::Deleted,
             Some(item) => {
-                Content::File { bytes: same(tree, &path, item)?, executable: item.kind == Kind::Program }
+                let bytes = std::fs::read(tree.join(&path)).map_err(|error| format!("{path}: {error}"))?;
+                same(&path, item, &hash(&bytes))?;
+                Content::File { bytes, executable: item.kind == Kind::Program }
             }
         };
         files.insert(path, content);
@@ -510,16 +499,10 @@ fn read_edits(tree: &Path, listing: &Listing, paths: Vec<String>) -> Result<Over
     Ok(Overlay::of(files))
 }
 
-/// The content of a file, which must be the one that was hashed.
-fn same(tree: &Path, path: &str, item: &Item) -> Result<Vec<u8>, String> {
-    let whole = tree.join(path);
-    let bytes = match item.kind {
-        Kind::Link => std::fs::read_link(&whole).map(|to| to.into_os_string().into_encoded_bytes()),
-        Kind::File | Kind::Program => std::fs::read(&whole),
-    };
-    let bytes = bytes.map_err(|error| format!("{path}: {error}"))?;
-    match hash(&bytes) == item.hash || broken("snapshot-same") {
-        true => Ok(bytes),
+/// The content of a file must be the one that was hashed before.
+fn same(path: &str, item: &Item, hash: &str) -> Result<(), String> {
+    match hash == item.hash || broken("snapshot-same") {
+        true => Ok(()),
         false => Err(format!("{path} changed while it was read: run the same again")),
     }
 }
@@ -528,30 +511,43 @@ fn same(tree: &Path, path: &str, item: &Item) -> Result<Vec<u8>, String> {
 fn copy(tree: &Path, into: &Path, listing: &Listing) -> Result<(), String> {
     let mut made: HashSet<PathBuf> = HashSet::new();
     for (path, item) in listing {
-        let bytes = same(tree, path, item)?;
         let target = into.join(path);
-        let mut put = || -> std::io::Result<()> {
+        let mut put = || -> std::io::Result<String> {
             if let Some(folder) = target.parent()
                 && made.insert(folder.to_owned())
             {
                 fs::create_dir_all(folder)?;
             }
-            match item.kind {
-                Kind::Link => {
-                    use std::os::unix::ffi::OsStringExt;
-                    let to = std::ffi::OsString::from_vec(bytes.clone());
-                    std::os::unix::fs::symlink(to, &target)
-                }
-                Kind::File => fs::write(&target, &bytes),
-                Kind::Program => {
-                    fs::write(&target, &bytes)?;
-                    fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))
-                }
-            }
+            copy_one(&tree.join(path), &target, item.kind)
         };
-        put().map_err(|error| format!("cannot copy {path}: {error}"))?;
+        let hash = put().map_err(|error| format!("cannot copy {path}: {error}"))?;
+        same(path, item, &hash)?;
     }
     Ok(())
+}
+
+/// Copies a file or link; returns the hash of what was copied.
+fn copy_one(from: &Path, to: &Path, kind: Kind) -> std::io::Result<String> {
+    if kind == Kind::Link {
+        let target = std::fs::read_link(from)?;
+        std::os::unix::fs::symlink(&target, to)?;
+        return Ok(hash(target.as_os_str().as_encoded_bytes()));
+    }
+    let (mut from, mut to) = (fs::File::open(from)?, fs::File::create(to)?);
+    let mut hasher = blake3::Hasher::new();
+    let mut buf = vec![0; 1 << 16];
+    loop {
+        let n = from.read(&mut buf)?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buf[..n]);
+        to.write_all(&buf[..n])?;
+    }
+    if kind == Kind::Program {
+        to.set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Trees as users have them, made with real git: nothing of them changes, and all that is theirs is
 //! in the snapshot.
 
+use std::cell::RefCell;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::rc::Rc;
@@ -286,6 +287,58 @@ async fn what_git_is_told_not_to_look_at_is_looked_at() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_large_file_that_git_does_not_track_is_left_out() {
+    let mut bench = Bench::with_git();
+    let before = bench.take().await;
+    let notes = note_down(&mut bench);
+    let large = |path: &str, bytes: u64| {
+        bench.write(path, "");
+        std::fs::File::options().write(true).open(bench.tree().join(path)).unwrap().set_len(bytes).unwrap();
+    };
+    large("kernel/disk.img", limits::TREE_UNTRACKED_BYTES + 1);
+    let after = bench.try_take(&bench.tree()).await.unwrap();
+    assert_eq!(after.id, before.id);
+    assert_eq!(dirty(&after).as_deref(), Some("1 untracked files"));
+    let note = notes.borrow().join("\n");
+    assert!(note.contains("left out kernel/disk.img (64 MiB): not tracked by git"), "{note}");
+    // One that is tracked is somebody's source.
+    bench.git(&["add", "--intent-to-add", "kernel/disk.img"]);
+    let tracked = bench.try_take(&bench.tree()).await.unwrap();
+    assert_ne!(tracked.id, before.id);
+    assert_eq!(tracked.edits.files().map(|(path, _)| path).collect::<Vec<_>>(), ["kernel/disk.img"]);
+}
+
+/// The notes from here on.
+fn note_down(bench: &mut Bench) -> Rc<RefCell<Vec<String>>> {
+    let notes = Rc::new(RefCell::new(Vec::new()));
+    let kept = notes.clone();
+    bench.ctx.events = Events::new(move |event| {
+        if let crate::model::RunEvent::Note(note) = event {
+            kept.borrow_mut().push(note);
+        }
+    });
+    notes
+}
+
+#[test]
+fn a_tree_of_too_many_bytes_is_refused_by_its_largest_files_and_none_is_read() {
+    let bench = Bench::new();
+    let mut names = Names::default();
+    for n in 0..140 {
+        let path = format!("kernel/{n:03}.img");
+        bench.write(&path, "");
+        let file = std::fs::File::options().write(true).open(bench.tree().join(&path)).unwrap();
+        file.set_len(if n == 77 { 64 << 20 } else { 63 << 20 }).unwrap();
+        names.untracked.insert(path.clone());
+        names.paths.push(path);
+    }
+    assert!(size_of(&bench.tree(), &names.paths) > limits::TREE_EDITS_BYTES);
+    let error = scan(&bench.tree(), &names, &Seen::new()).err().unwrap();
+    assert!(error.contains("more than 8192 MiB"), "{error}");
+    assert!(error.contains("the largest are kernel/077.img (64 MiB), kernel/000.img (63 MiB)"), "{error}");
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_hostile_repository_runs_nothing() {
     let bench = Bench::with_git();
     let mark = bench.root.path().join("ran");
@@ -503,7 +556,8 @@ fn what_was_hashed_is_hashed_again_when_anything_of_it_differs() {
     let item = Item { kind: Kind::File, hash: "as it was".to_owned() };
     let hash_after = |then: Stat| {
         let seen = Seen::from([(path.to_owned(), (then, item.clone()))]);
-        let (listing, found) = scan(&tree, &[path.to_owned()], &seen).unwrap();
+        let names = Names { paths: vec![path.to_owned()], ..Names::default() };
+        let Scanned { listing, seen: found, .. } = scan(&tree, &names, &seen).unwrap();
         // Written just now: its times do not tell the next change yet.
         assert!(found.is_empty());
         listing[path].hash.clone()
