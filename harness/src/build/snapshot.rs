@@ -96,6 +96,7 @@ pub(super) async fn snapshot(shop: &Workshop<'_>, kernel: &Kernel, tree: &Path) 
         return Err(wrong(tree, "not a kernel tree: it has no Kbuild"));
     }
     let names = place.list(shop).await?;
+    let unlooked = names.unlooked.clone();
     let seen: Seen = place.recall("seen");
     let timer = StageTimer::start(&shop.ctx.events, Stage::Read, kernel.name.as_str());
     let root = place.tree.clone();
@@ -104,11 +105,7 @@ pub(super) async fn snapshot(shop: &Workshop<'_>, kernel: &Kernel, tree: &Path) 
     timer.end(scanned.is_ok());
     let Scanned { listing, seen, left_out } = scanned.map_err(|what| wrong(tree, what))?;
     place.remember("seen", &seen)?;
-    if !left_out.is_empty() {
-        let (tree, files) = (tree.display(), left_out.join(", "));
-        let why = "not tracked by git, and larger than any source file of a kernel";
-        shop.ctx.events.note(format!("{tree}: left out {files}: {why}"));
-    }
+    tell(shop, tree, &left_out, &unlooked.absent);
     let id = identity(&listing);
     let base: Option<Base> = place.recall("base");
     let base = base.filter(|base| shop.store.place("source", base.id.as_str()).join("digest").is_file());
@@ -133,8 +130,30 @@ pub(super) async fn snapshot(shop: &Workshop<'_>, kernel: &Kernel, tree: &Path) 
             made
         }
     };
-    let state = place.state(shop).await?;
+    let state = place.state(shop, &unlooked).await?;
     Ok(Pristine { tree: Some(Arc::new(state)), ..pristine })
+}
+
+/// Says what of a tree is not in its snapshot.
+fn tell(shop: &Workshop<'_>, tree: &Path, left_out: &[String], absent: &[String]) {
+    /// More than this nobody reads.
+    const NAMED_MAX: usize = 8;
+    let tree = tree.display();
+    if !left_out.is_empty() {
+        let mut files = left_out[..left_out.len().min(NAMED_MAX)].join(", ");
+        if left_out.len() > NAMED_MAX {
+            files.push_str(&format!(", {} more", left_out.len() - NAMED_MAX));
+        }
+        let why = "not tracked by git, and larger than any source file of a kernel";
+        shop.ctx.events.note(format!("{tree}: left out {files}: {why}"));
+    }
+    if let Some(first) = absent.first() {
+        let n = absent.len();
+        shop.ctx.events.note(format!(
+            "{tree} is a sparse checkout: {n} files of its commit are not there, {first} the first of them, \
+             and what needs them does not build (`git sparse-checkout disable` brings them)"
+        ));
+    }
 }
 
 /// A commit of a repository on this machine, without a copy of its history.
@@ -220,8 +239,11 @@ impl Place {
         let quiet = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.untrackedCache=false"];
         // A user's own list of what is ignored would leave sources out, unsaid.
         let files = ["core.excludesFile=/dev/null", "core.attributesFile=/dev/null"];
-        let git = Cmd::new("git")
-            .args(quiet.into_iter().chain(files).chain(["gc.auto=0"]).flat_map(|set| ["-c", set]));
+        // With this git looks at files that it is to skip and that are there.
+        let sparse = ["core.sparseCheckout=true"];
+        let git = Cmd::new("git").args(
+            quiet.into_iter().chain(files).chain(sparse).chain(["gc.auto=0"]).flat_map(|set| ["-c", set]),
+        );
         git.arg(path("--git-dir=", folder))
             .arg(path("--work-tree=", &self.tree))
             .args(args)

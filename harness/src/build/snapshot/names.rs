@@ -1,11 +1,14 @@
-//! Which files are a tree's source: git is asked for their names.
+//! Which files are a tree's source: git is asked for their names, and for what it is told not to look at.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use fs_err as fs;
 
 use super::{Place, wrong};
+use crate::broken::broken;
 use crate::build::{Trouble, Workshop};
 use crate::limits;
 use crate::process::Stream;
@@ -17,11 +20,24 @@ pub(super) struct Names {
     pub paths: Vec<String>,
     /// Those that git does not track; of a tree without git, all.
     pub untracked: HashSet<String>,
+    pub unlooked: Unlooked,
 }
 
-/// What `git ls-files -t -z` says of one file.
+/// Files of the index that `git status` says nothing of, whatever becomes of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unlooked {
+    /// There are some that are taken for unchanged (`assume-unchanged`).
+    pub assumed: bool,
+    /// Of those that are skipped (`skip-worktree`) and there all the same, how many git passes over:
+    /// since 2.36 it looks at them if it is told that there is a sparse checkout.
+    pub skipped: usize,
+    /// The names of those that are skipped and not there, as in a sparse checkout.
+    pub absent: Vec<String>,
+}
+
+/// What `git ls-files -v -z` says of one file.
 struct Entry<'a> {
-    /// `?` if it is not tracked.
+    /// `?` if it is not tracked, `S` if it is skipped; a small letter if it is taken for unchanged.
     tag: u8,
     name: &'a [u8],
 }
@@ -64,8 +80,7 @@ impl Place {
             }
             other => other?,
         };
-        let is_top = |entry: &Entry| entry.name == b"Kbuild";
-        if self.repository.is_none() && !entries(&listed).any(|entry| is_top(&entry)) {
+        if self.repository.is_none() && !entries(&listed).any(|entry| entry.name == b"Kbuild") {
             listed = self.ls_files(shop, &OTHERS, &TOP_OF_A_PACKAGE).await??;
         }
         let (mut names, mut odd) = (Names::default(), Vec::new());
@@ -89,7 +104,33 @@ impl Place {
         // A file of a merge that goes on is listed once for each side.
         names.paths.sort();
         names.paths.dedup();
+        names.unlooked = self.unlooked(&listed);
         Ok(names)
+    }
+
+    /// The files that git is told not to look at, without a list of all others; none if git cannot read
+    /// its index, which then has no answer to anything else either.
+    pub(super) async fn list_unlooked(&self, shop: &Workshop<'_>) -> Result<Unlooked, Trouble> {
+        let listed = self.ls_files(shop, &[], &[]).await?;
+        Ok(listed.map(|listed| self.unlooked(&listed)).unwrap_or_default())
+    }
+
+    fn unlooked(&self, listed: &[u8]) -> Unlooked {
+        let mut unlooked = Unlooked::default();
+        if broken("unlooked") {
+            return unlooked;
+        }
+        for Entry { tag, name } in entries(listed) {
+            unlooked.assumed |= tag.is_ascii_lowercase();
+            if tag.eq_ignore_ascii_case(&b'S') {
+                let path = Path::new(OsStr::from_bytes(name));
+                match std::fs::symlink_metadata(self.tree.join(path)) {
+                    Ok(_) => unlooked.skipped += 1,
+                    Err(_) => unlooked.absent.push(String::from_utf8_lossy(name).escape_debug().to_string()),
+                }
+            }
+        }
+        unlooked
     }
 
     /// What git lists; an error of the inner kind if it does not, and was not cut off in it.
@@ -101,7 +142,7 @@ impl Place {
     ) -> Result<Result<Vec<u8>, Trouble>, Trouble> {
         let mut listed = Vec::new();
         let mut words = crate::process::Tail::new(limits::QEMU_STDERR_BYTES);
-        let git = self.git(&["ls-files", "-t", "-z", "--cached"]).args(which);
+        let git = self.git(&["ls-files", "-v", "-z", "--cached"]).args(which);
         let git = git.args(ignored.iter().map(|pattern| format!("--exclude={pattern}")));
         let argv = git.display();
         let status = git.deadline(limits::UNPACK_DEADLINE).stream(shop.ctx, |stream, said| match stream {

@@ -3,6 +3,7 @@
 use fs_err as fs;
 
 use super::Place;
+use super::names::Unlooked;
 use crate::broken::broken;
 use crate::build::source::TreeState;
 use crate::build::{Trouble, Workshop};
@@ -14,7 +15,9 @@ use crate::process::Stream;
 struct Changes {
     changed: usize,
     untracked: usize,
-    /// The first of both.
+    /// Those that a sparse checkout leaves out.
+    absent: usize,
+    /// The first of what is changed or untracked.
     named: Vec<String>,
 }
 
@@ -35,12 +38,17 @@ impl Changes {
 
     /// How many there are; none if there are none.
     fn counted(&self) -> Option<String> {
+        let mut parts = Vec::new();
         match (self.changed, self.untracked) {
-            (0, 0) => None,
-            (0, n) => Some(format!("{n} untracked files")),
-            (n, 0) => Some(format!("{n} files changed")),
-            (n, m) => Some(format!("{n} files changed, {m} untracked")),
+            (0, 0) => {}
+            (0, n) => parts.push(format!("{n} untracked files")),
+            (n, 0) => parts.push(format!("{n} files changed")),
+            (n, m) => parts.push(format!("{n} files changed, {m} untracked")),
         }
+        if self.absent > 0 {
+            parts.push(format!("{} files left out by a sparse checkout", self.absent));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// Their names; none if there are none.
@@ -55,7 +63,7 @@ impl Changes {
 
 impl Place {
     /// The commit that is checked out, and in what the tree differs from it.
-    pub(super) async fn state(&self, shop: &Workshop<'_>) -> Result<TreeState, Trouble> {
+    pub(super) async fn state(&self, shop: &Workshop<'_>, unlooked: &Unlooked) -> Result<TreeState, Trouble> {
         if self.repository.is_none() {
             return Ok(TreeState::default());
         }
@@ -65,7 +73,7 @@ impl Place {
                 ..TreeState::default()
             });
         };
-        let dirty = match self.changes(shop, &commit).await? {
+        let dirty = match self.changes(shop, &commit, unlooked).await? {
             None => Some("git cannot tell whether it was changed".to_owned()),
             Some(changes) => changes.counted(),
         };
@@ -76,17 +84,29 @@ impl Place {
     /// What the work tree has beside the commit that is checked out, by name; none if nothing.
     pub(super) async fn uncommitted(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
         let Some(commit) = self.resolve_if_any(shop, "HEAD").await? else { return Ok(None) };
-        Ok(match self.changes(shop, &commit).await? {
+        let unlooked = self.list_unlooked(shop).await?;
+        Ok(match self.changes(shop, &commit, &unlooked).await? {
             None => Some("git cannot tell whether there are any".to_owned()),
             Some(changes) => changes.listed().filter(|_| !broken("range-dirt")),
         })
     }
 
     /// In what the tree differs from the commit that is checked out; none if git cannot tell.
-    async fn changes(&self, shop: &Workshop<'_>, commit: &str) -> Result<Option<Changes>, Trouble> {
+    async fn changes(
+        &self,
+        shop: &Workshop<'_>,
+        commit: &str,
+        unlooked: &Unlooked,
+    ) -> Result<Option<Changes>, Trouble> {
         fs::write(self.git_folder().join("HEAD"), format!("{commit}\n"))?;
+        if unlooked.assumed {
+            // In our copy of the index: what was changed is taken for unchanged no longer.
+            let refresh = self.git(&["update-index", "-q", "--really-refresh"]);
+            refresh.deadline(limits::UNPACK_DEADLINE).status(shop.ctx).await?;
+        }
         let args = ["status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=all"];
-        let mut changes = Changes::default();
+        let (changed, absent) = (unlooked.skipped, unlooked.absent.len());
+        let mut changes = Changes { changed, absent, ..Changes::default() };
         let mut rest = Vec::new();
         let git = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
         let argv = git.display();

@@ -277,6 +277,8 @@ async fn a_linked_work_tree_is_a_tree_of_its_own() {
 #[tokio::test(flavor = "current_thread")]
 async fn what_git_is_told_not_to_look_at_is_looked_at() {
     let bench = Bench::with_git();
+    bench.write("kernel/c.c", "c\n");
+    bench.commit("one");
     bench.git(&["update-index", "--assume-unchanged", "kernel/a.c"]);
     bench.git(&["update-index", "--skip-worktree", "kernel/b.c"]);
     bench.write("kernel/a.c", "hidden\n");
@@ -284,6 +286,35 @@ async fn what_git_is_told_not_to_look_at_is_looked_at() {
     let taken = bench.take().await;
     assert_eq!(taken.read("kernel/a.c").as_deref(), Some("hidden\n"));
     assert_eq!(taken.read("kernel/b.c").as_deref(), Some("hidden\n"));
+    // And git's `status`, which says nothing of them, is not believed.
+    assert_eq!(bench.git(&["status", "--porcelain"]), "");
+    assert_eq!(dirty(&taken).as_deref(), Some("2 files changed"));
+    let found = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap();
+    assert_eq!(found.state.untested.as_deref(), Some("kernel/a.c, kernel/b.c"));
+    bench.write("kernel/b.c", "b\n");
+    bench.write("kernel/a.c", "a\n");
+    assert_eq!(dirty(&bench.take().await), None);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_sparse_checkout_leaves_out_is_told() {
+    for index in ["--no-sparse-index", "--sparse-index"] {
+        let mut bench = Bench::with_git();
+        bench.write("scripts/more/x.c", "x\n");
+        bench.commit("more");
+        let notes = note_down(&mut bench);
+        bench.git(&["sparse-checkout", "set", "--cone", index, "kernel"]);
+        assert!(!bench.tree().join("scripts").exists());
+        // Not `take`: git renews the times of the objects that it expands an index from.
+        let taken = bench.try_take(&bench.tree()).await.unwrap();
+        assert_eq!(dirty(&taken).as_deref(), Some("3 files left out by a sparse checkout"), "{index}");
+        assert_eq!(files(&taken), ["Kbuild", "kernel/a.c", "kernel/b.c"]);
+        let note = notes.borrow().join("\n");
+        assert!(note.contains("sparse checkout") && note.contains("3 files"), "{note}");
+        assert!(note.contains("scripts/link.c the first"), "{note}");
+        bench.git(&["sparse-checkout", "disable"]);
+        assert_eq!(dirty(&bench.take().await), None);
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]
