@@ -37,6 +37,9 @@ pub async fn recipe(run: &RunArgs, profile: Option<&Profile>, ctx: &Ctx) -> Resu
     if let Some(folder) = &build_folder {
         tree::check_build_folder(folder, tree(args)?.as_deref()).map_err(anyhow::Error::msg)?;
     }
+    if let Some(out) = run.out.as_deref().map(std::path::absolute).transpose()? {
+        tree::check_outside("--out", &out, tree(args)?.as_deref()).map_err(anyhow::Error::msg)?;
+    }
     let of_profile = profile.map(|profile| profile.make.clone()).unwrap_or_default();
     let make = args.make.clone();
     let mut recipe = Recipe { base, asked, of_profile, make, build_folder, toolchain: None };

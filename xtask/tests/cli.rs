@@ -153,6 +153,7 @@ fn what_would_write_to_a_tree_or_spoil_a_build_is_refused() {
     let tree = ["test-syscall", "xyzzy", "--tree", &path("tree")];
     let with = |more: &[&str]| xtask(&[&tree[..], more].concat());
     with(&["-O", &path("tree/sub/obj")]).ends(2, &["never written to"]);
+    with(&["--out", &path("tree/sub/run")]).ends(2, &["--out", "never written to"]);
     with(&["-O", &path("theirs")]).ends(2, &["not from an earlier run", "name a new folder"]);
     with(&["-O", &path("other/obj")]).ends(2, &["lies in a kernel tree"]);
     with(&["--kernel", "linux-6.12"]).ends(2, &["--tree", "--kernel"]);

@@ -130,14 +130,8 @@ pub fn check_build_folder(folder: &Path, users_tree: Option<&Path>) -> Result<()
     if folder.components().any(|part| part == Component::ParentDir) {
         return Err(format!("-O {shown} has `..` in it: name the folder without"));
     }
-    let real = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
-    if let (Some(real), Some(tree)) = (&real, users_tree)
-        && real.starts_with(tree)
-    {
-        return Err(format!("-O {shown} lies in the tree itself, which is never written to"));
-    }
-    let above = real.iter().flat_map(|real| real.ancestors());
-    if let Some(tree) = above.into_iter().find(|above| above.join("Kbuild").is_file()) {
+    let real = check_outside("-O", folder, users_tree)?;
+    if let Some(tree) = real.ancestors().find(|above| above.join("Kbuild").is_file()) {
         return Err(format!("-O {shown} lies in a kernel tree, {}: name a folder outside", tree.display()));
     }
     match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
@@ -148,6 +142,24 @@ pub fn check_build_folder(folder: &Path, users_tree: Option<&Path>) -> Result<()
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(format!("-O {shown}: {error}")),
     }
+}
+
+/// Whether a folder that the user names with `flag` lies outside of his tree; returns where it is, or
+/// the folder above it that is there already.
+pub fn check_outside(flag: &str, folder: &Path, users_tree: Option<&Path>) -> Result<PathBuf, String> {
+    let shown = folder.display();
+    let there = |above: &Path| Some((std::fs::canonicalize(above).ok()?, above.to_owned()));
+    let Some((real, above)) = folder.ancestors().find_map(there) else {
+        return Err(format!("{flag} {shown}: no folder above it is there"));
+    };
+    let rest = folder.strip_prefix(&above).unwrap_or(folder);
+    if rest.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("{flag} {shown} has `..` behind what is there: name the folder without"));
+    }
+    if users_tree.is_some_and(|tree| real.starts_with(tree)) {
+        return Err(format!("{flag} {shown} lies in the tree itself, which is never written to"));
+    }
+    Ok(real)
 }
 
 /// The file that tells a build folder of the user's which this tool has made.

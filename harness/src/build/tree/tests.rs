@@ -141,3 +141,21 @@ async fn what_somebody_else_wrote_into_a_tree_is_seen() {
     assert_eq!(found.difference(&reference, &bench.tree.deviating().unwrap()), Some(Path::new("b.c")));
     assert_ne!(facts(&bench.tree.pristine.path).await, reference);
 }
+
+#[test]
+fn what_is_written_lies_outside_of_the_users_tree() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let tree = root.join("linux");
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    std::os::unix::fs::symlink(tree.join("sub"), root.join("link")).unwrap();
+    let check = |folder: &str| super::check_outside("--out", &root.join(folder), Some(&tree));
+    for inside in ["linux", "linux/run", "linux/sub/new/run", "link/run", "linux/sub/../run"] {
+        assert!(check(inside).unwrap_err().contains("never written to"), "{inside}");
+    }
+    assert!(check("new/../linux/run").unwrap_err().contains("`..`"));
+    for outside in ["run", "linux/../run", "linux-next/run"] {
+        assert_eq!(check(outside), Ok(root.clone()), "{outside}");
+    }
+    assert!(super::check_outside("--out", &tree.join("run"), None).is_ok());
+}
