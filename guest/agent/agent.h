@@ -18,7 +18,8 @@
 #define WORDS_NAME		"abimatrix.words"
 #define PORT_WAIT_MS		10000	/* probing the device happens long before this */
 #define CARD_WAIT_MS		1000	/* the same */
-#define SSH_WAIT_MS		30000	/* for a session: well before the host gives up the boot */
+#define SSH_WAIT_MS		30000	/* for a session, and then */
+#define PLAN_WAIT_MS		20000	/* for the plan: together before the host takes us for hung */
 #define CLOSE_WAIT_MS		60000	/* for the host to read up to 4 MiB that are queued */
 #define BEAT_MS			2000
 #define TERM_GRACE_MS		2000	/* from SIGTERM to SIGKILL */

@@ -230,11 +230,27 @@ static void __attribute__((noreturn)) refuse_frame(const char *problem)
 	die("frame of the host refused: %s", problem);
 }
 
+/*
+ * Over ssh a host that has our hello sends its plan at once. Where none comes the connection takes
+ * nothing, or gives nothing, and we are the only ones who can tell that from a guest that hangs.
+ */
+static void await_bytes(uint64_t limit)
+{
+	struct pollfd readable = { .fd = port.fd, .events = POLLIN };
+
+	while (poll(&readable, 1, 100) < 1)
+		if (now_ns() >= limit)
+			die("connection: no plan within %d ms", PLAN_WAIT_MS);
+}
+
 static void receive_bytes(uint8_t *bytes, size_t want)
 {
+	uint64_t limit = now_ns() + PLAN_WAIT_MS * NS_PER_MS;
 	ssize_t got;
 
 	while (want) {
+		if (ssh_serves())
+			await_bytes(limit);
 		got = read(port.fd, bytes, want);
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
 			lost("read", strerror(errno));

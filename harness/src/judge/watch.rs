@@ -240,7 +240,7 @@ enum Phase {
 /// How long each phase may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadlines {
-    /// From spawn to hello.
+    /// From spawn to hello; over ssh also from the agent's word that it listens.
     pub boot: Duration,
     /// Between two frames of a running plan.
     pub stall: Duration,
@@ -300,6 +300,8 @@ pub struct Watch {
     panicked: Option<Duration>,
     cut: Option<Duration>,
     tsc_lost: Option<Duration>,
+    /// When the agent said that it can be reached over ssh.
+    listened: Option<Duration>,
     evidence: Evidence,
 }
 
@@ -326,6 +328,7 @@ impl Watch {
             panicked: None,
             cut: None,
             tsc_lost: None,
+            listened: None,
             evidence: Evidence { runs: vec![RunEvidence::default(); runs], ..Evidence::default() },
         }
     }
@@ -428,6 +431,9 @@ impl Watch {
                 _ if self.line.len() < 1024 => self.line.push(byte),
                 _ => {}
             }
+        }
+        if self.evidence.listens {
+            self.listened.get_or_insert(now);
         }
     }
 
@@ -535,8 +541,12 @@ impl Watch {
             return self.abort(Abort::Link);
         }
         match self.phase {
-            // A boot that lost its clock may stop at any moment, or not: it gets a short wait.
-            Phase::Booting if now >= boot || self.tsc_lost.is_some_and(|at| since(at) >= power_off) => {
+            // An agent that listens for ssh has a time of its own for that, at whose end it would say so
+            // if it lived. A boot that lost its clock may stop at any moment, or not: it gets a short wait.
+            Phase::Booting
+                if since(self.listened.unwrap_or_default()) >= boot
+                    || self.tsc_lost.is_some_and(|at| since(at) >= power_off) =>
+            {
                 self.abort(Abort::Boot { waited: now })
             }
             Phase::Running if since(self.heard) >= stall => {

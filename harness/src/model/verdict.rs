@@ -94,7 +94,7 @@ pub enum Cause {
     #[error("the kernel powered off or halted before the agent said bye")]
     EarlyPowerOff,
     #[error(
-        "the kernel did not reach its init within {waited_ms} ms{}; last console line: {last_line:?}",
+        "the boot hung: nothing heard of the agent within {waited_ms} ms{}; last console line: {last_line:?}",
         at.as_ref().map(|at| format!(", it was at {at}")).unwrap_or_default()
     )]
     BootHang { waited_ms: u64, at: Option<String>, last_line: String },
@@ -291,6 +291,7 @@ impl Cause {
     /// Whether the host, and not guest, kernel or inputs, kept a cell from its verdict: then the same cell
     /// in a fresh guest may come to another one. A guest that hangs is no such thing, however busy
     /// the host: time in which nobody could look does not count, and a rare hang is what is looked for.
+    /// That nobody came over ssh is one, since it is told by an agent that lives.
     pub fn is_of_host(&self) -> bool {
         use Cause::*;
         match self {

@@ -97,6 +97,8 @@ fn crash() -> Event<'static> {
 
 const LISTENS: &str = "<14>[    0.6] abimatrix-agent note: listens for ssh\n";
 
+const NO_SESSION: &str = "<10>[   70.0] abimatrix-agent: sshd: no session within 30000 ms: x\n";
+
 fn cut() -> Event<'static> {
     Event::Link(LinkFailure::Cut { detail: "x".to_owned() })
 }
@@ -229,7 +231,8 @@ fn scenarios() -> Vec<(&'static str, Steps, &'static str, &'static str)> {
         ("what a program says of the agent in a result is not the agent's", and(up(), &[(600, start(0)), (700, out(0, "abimatrix-agent: x"))]), "500 plan", "{UP}; run 0 started abimatrix-agent: x"),
 
         // The way over ssh.
-        ("the agent listens and nobody comes to a session", vec![(100, console(BANNER_LINE)), (600, console(LISTENS)), (60_000, Tick)], "60000 end", "listens; Boot { waited: 60s }"),
+        ("the agent listens and says nothing more", vec![(100, console(BANNER_LINE)), (600, console(LISTENS)), (60_599, Tick), (60_600, Tick)], "60600 end", "listens; Boot { waited: 60.6s }"),
+        ("it has its time even after a slow boot", vec![(100, console(BANNER_LINE)), (40_000, console(LISTENS)), (70_100, console(NO_SESSION)), (70_200, shutdown("guest-shutdown")), (70_300, exit())], "", "agent: sshd: no session within 30000 ms: x; listens; guest-shutdown; exit 70300"),
         ("another host key ends it at once", vec![(100, console(BANNER_LINE)), (600, console(LISTENS)), (700, other_key())], "700 end", "listens; the host key is not the guest's: BBBB and not AAAA; Link"),
         ("so does a key that is refused", vec![(100, console(BANNER_LINE)), (700, Event::Link(LinkFailure::Refused { detail: "no".to_owned() }))], "700 end", "the key was refused: no; Link"),
         ("a connection that is cut leaves the console its time", and(running(), &[(700, bad("truncated")), (701, cut()), (5_700, Tick), (5_701, Tick), (5_800, crash())]), "500 plan, 5701 end", "{MIDDLE}; bad truncated; the connection was cut: x; crash 5800; Link"),
@@ -307,6 +310,18 @@ fn lives() {
         });
         assert_eq!(play(bytewise), (did, seen), "{name}, byte by byte");
     }
+}
+
+/// An agent that lives says that nobody came, or no plan, before its guest is taken for one that hangs.
+#[test]
+fn an_agent_gives_up_before_it_is_given_up() {
+    let agent = include_str!("../../../../guest/agent/agent.h");
+    let waits = ["SSH_WAIT_MS", "PLAN_WAIT_MS"].map(|name| {
+        let line = agent.lines().find(|line| line.starts_with(&format!("#define {name}"))).unwrap();
+        Duration::from_millis(line.split_whitespace().nth(2).unwrap().parse().unwrap())
+    });
+    let margin = Duration::from_secs(5);
+    assert!(waits[0] + waits[1] + margin <= limits::BOOT_DEADLINE, "{waits:?}");
 }
 
 /// A clock that is only looked at rarely finds what one that is looked at often would have found.

@@ -98,7 +98,10 @@ const PATCHED: &[Row] = &[
     ("no card", |_, s| { no_hello(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("no network: there is no card eth0".into()) }, Error, "no-network", "no card eth0"),
     ("no card on a broken kernel", |_, s| { no_hello(s); s.agent_words = Some("no network: there is no card eth0".into()); kernel(s, OOPS) }, Fail, "kernel-fault", "NULL pointer"),
     ("a dead sshd", |_, s| { no_hello(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("sshd: killed by signal 11".into()) }, Error, "no-sshd", "signal 11"),
-    ("an sshd that never answers", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true }, Error, "no-sshd", "none within 60000 ms"),
+    ("an sshd that never answers", |_, s| { no_hello(s); s.listens = true; s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("sshd: no session within 30000 ms: it said nothing".into()) }, Error, "no-sshd", "no session within 30000 ms"),
+    ("an agent that listens and then says nothing more", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true; s.at = Some("do_xyzzy+0x1".into()) }, Fail, "boot-hang", "within 60000 ms, it was at do_xyzzy"),
+    ("an sshd that never answers a guest that does not go off", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true; s.agent_words = Some("sshd: no session within 30000 ms: x".into()) }, Error, "no-sshd", "no session"),
+    ("a session, and no plan", |_, s| { no_hello(s); s.listens = true; s.agent_words = Some("connection: no plan within 20000 ms".into()) }, Error, "connection-cut", "no plan within"),
     ("a boot that hangs over ssh", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }) }, Fail, "boot-hang", "60000 ms"),
 
     // The stream.
