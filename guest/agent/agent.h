@@ -20,6 +20,8 @@
 #define CARD_WAIT_MS		1000	/* the same */
 #define SSH_WAIT_MS		30000	/* for a session, and then */
 #define PLAN_WAIT_MS		20000	/* for the plan: together before the host takes us for hung */
+#define UNHEARD_TRIES		5	/* TCP's own, each twice as long as the last: 6 to 10 s, before
+					 * the host takes our silence for a guest that hangs */
 #define CLOSE_WAIT_MS		60000	/* for the host to read up to 4 MiB that are queued */
 #define BEAT_MS			2000
 #define TERM_GRACE_MS		2000	/* from SIGTERM to SIGKILL */
@@ -81,6 +83,8 @@ int ssh_open(void);
 /* Whether results go that way, and whether a process carries them. */
 bool ssh_serves(void);
 bool ssh_is_part(pid_t pid);
+/* Before each frame, and while one is on its way: lets what carries it go on, whoever has stopped it. */
+void ssh_tend(void);
 
 /* run.c */
 struct trace {

@@ -175,6 +175,7 @@ static void send_frame(enum abx_type type, uint16_t run, const void *payload,
 		.length = (uint32_t)bytes,
 		.payload = payload,
 	};
+	struct pollfd writable = { .fd = port.fd, .events = POLLOUT };
 	size_t total, done = 0;
 	ssize_t sent;
 
@@ -183,6 +184,9 @@ static void send_frame(enum abx_type type, uint16_t run, const void *payload,
 	if (!total)
 		die("a frame of type %d grew too long", (int)type);
 	while (done < total) {
+		ssh_tend();
+		if (ssh_serves() && poll(&writable, 1, 1000) < 1)
+			continue;
 		/* Blocks while the host is slow; deadlines are looked at afterwards. */
 		sent = write(port.fd, sending + done, total - done);
 		if (sent < 0 && errno == EINTR)
@@ -340,13 +344,12 @@ void link_wait_close(void)
 
 	/* Any answer will do: the machine goes off in every case. */
 	while (have < ABX_HEADER_BYTES) {
-		uint64_t now = now_ns();
-
-		if (now >= limit) {
+		if (now_ns() >= limit) {
 			note("the host did not confirm the end");
 			return;
 		}
-		if (poll(&readable, 1, (int)((limit - now) / NS_PER_MS) + 1) < 1)
+		ssh_tend();
+		if (poll(&readable, 1, 1000) < 1)
 			continue;
 		got = read(port.fd, receiving, ABX_HEADER_BYTES - have);
 		if (got <= 0)

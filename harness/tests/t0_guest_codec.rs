@@ -64,6 +64,16 @@ fn no_plan_makes_the_agents_parser_leave_its_bounds() {
 }
 
 #[test]
+fn what_carries_the_connection_is_tended() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ssh_tended");
+    compile(&[], &[guest().join("tests/ssh_tended.c")], &program, "gcc");
+    let ran = Command::new(&program).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success() && said.contains("they go on"), "{said}");
+}
+
+#[test]
 fn what_runs_in_the_guest_compiles_without_a_warning_for_every_abi() {
     let folder = tempfile::tempdir().unwrap();
     for abi in Abi::ALL {
