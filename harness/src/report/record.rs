@@ -10,6 +10,7 @@ use super::attempts::{AttemptRecord, Attempted};
 use super::sealed;
 use crate::broken::broken;
 use crate::judge::console::Finding;
+use crate::judge::contract;
 use crate::judge::verdict::{Entry, Recorded};
 use crate::judge::watch::Evidence;
 use crate::model::{
@@ -234,7 +235,8 @@ pub struct FindingRecord {
     pub kind: String,
     /// One line that is the same for equal bugs.
     pub title: String,
-    /// Line of the console log, from 1.
+    /// Line of the console log, from 1; 0 of a report that was seen over the other transport than the one
+    /// whose console the cell has.
     pub line: u64,
     /// Whether the kernel's state was worth nothing from there on.
     pub fatal: bool,
@@ -350,26 +352,82 @@ impl CellRecord {
         }];
     }
 
-    /// One cell of the same cell over serial and over ssh: the first, unless they differ. Then it
-    /// failed, and both say how.
-    pub fn merge(mut self, ssh: CellRecord) -> CellRecord {
-        let verdicts = |cell: &CellRecord| -> Vec<(String, Verdict)> {
-            cell.cases.iter().map(|case| (case.name.clone(), case.verdict)).collect()
+    /// One cell of the same cell over serial and over ssh: what it was over both, or a failure if they
+    /// disagree, in which both say how.
+    ///
+    /// The evidence is that of the one that weighs more, whose logs are in [`CellRecord::evidence`]; of the
+    /// other one it has what the kernel said there alone.
+    pub fn merge(self, ssh: CellRecord) -> CellRecord {
+        let differ = self.differs_from(&ssh) && !broken("transports-differ");
+        let causes = [&self, &ssh].map(|cell| cell.cause.clone());
+        let cause = Cause::TransportsDiffer { serial: self.in_words(), ssh: ssh.in_words() };
+        let transports = [&self.transports[..], &ssh.transports].concat();
+        let (mut cell, other) = match ssh.verdict.weight() > self.verdict.weight() {
+            true => (ssh, self),
+            false => (self, ssh),
         };
-        let differ = self.verdict != ssh.verdict || verdicts(&self) != verdicts(&ssh);
-        let kind = |cell: &CellRecord| cell.cause.as_ref().map(|cause| cause.kind.clone());
-        if !differ && kind(&self) != kind(&ssh) {
-            self.also.extend(ssh.cause.clone());
+        if differ {
+            cell.also = causes.into_iter().flatten().chain(cell.also).chain(other.also).collect();
+            cell.verdict = cause.verdict();
+            cell.cause = Some(CauseRecord::from(&cause));
+        } else {
+            for cause in other.cause.into_iter().chain(other.also) {
+                if !cell.cause.iter().chain(&cell.also).any(|told| told.kind == cause.kind) {
+                    cell.also.push(cause);
+                }
+            }
         }
-        if differ && !broken("transports-differ") {
-            let cause = Cause::TransportsDiffer { serial: self.in_words(), ssh: ssh.in_words() };
-            let both = [&self, &ssh].map(|cell| cell.cause.clone());
-            self.also = both.into_iter().flatten().chain(self.also).chain(ssh.also).collect();
-            self.verdict = cause.verdict();
-            self.cause = Some(CauseRecord::from(&cause));
+        for finding in other.findings {
+            let same = |told: &FindingRecord| (&told.kind, &told.title) == (&finding.kind, &finding.title);
+            if !cell.findings.iter().any(same) {
+                cell.findings.push(FindingRecord { line: 0, ..finding });
+            }
         }
-        self.transports.extend(ssh.transports);
-        self
+        for issue in other.known {
+            if !cell.known.contains(&issue) {
+                cell.known.push(issue);
+            }
+        }
+        cell.transports = transports;
+        cell
+    }
+
+    /// Whether it and the same cell over the other transport disagree.
+    ///
+    /// A guest that the host kept from its verdict has none that could differ: the other one's stands if it
+    /// weighs more, and otherwise the cell is the error that it would be over that transport alone, which
+    /// `--retries` tries again. And of two guests that ended alike before their time, how much of a report
+    /// got out is up to the way that it took.
+    fn differs_from(&self, other: &CellRecord) -> bool {
+        let cause = |cell: &CellRecord| cell.cause.as_ref().map(|cause| cause.kind.clone());
+        let died = |cell: &CellRecord| cell.verdict != Verdict::Pass && cell.durations.run_ms.is_none();
+        if [self, other].iter().any(|cell| cell.attempt().is_of_host()) {
+            return false;
+        }
+        if died(self) && died(other) && cause(self) == cause(other) {
+            return false;
+        }
+        self.verdict != other.verdict || self.answers() != other.answers()
+    }
+
+    /// What has to be the same over every transport: each case's name and verdict, and of a contract's
+    /// what the call returned. Other messages may name an address or a process.
+    fn answers<'a>(&'a self) -> Vec<(&'a str, Verdict, Option<&'a str>)> {
+        let answer = |CaseResult { name, verdict, message }: &'a CaseResult| {
+            let returned = contract::returned(message.as_deref()).filter(|_| contract::is_case(name));
+            (name.as_str(), *verdict, returned)
+        };
+        self.cases.iter().map(answer).collect()
+    }
+
+    /// The folder, below the run's, with the logs of the guest that this record is the evidence of: where
+    /// the cell went over both transports, of the one that weighs more.
+    pub fn evidence(&self) -> &str {
+        match &self.transports[..] {
+            [serial, ssh] if ssh.verdict.weight() > serial.verdict.weight() => &ssh.logs,
+            [serial, _] => &serial.logs,
+            _ => &self.logs,
+        }
     }
 
     fn in_words(&self) -> String {
@@ -457,6 +515,7 @@ impl RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::FaultSummary;
 
     /// A cell over one transport, in which these cases passed or not.
     fn over(transport: Transport, cause: Option<Cause>, cases: &[(&str, Verdict)]) -> CellRecord {
@@ -470,6 +529,8 @@ mod tests {
         let cases = cases.iter().map(case).collect();
         let mut cell =
             CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases, known: Vec::new() });
+        cell.durations.run_ms = Some(1);
+        cell.logs = format!("m64/{transport}");
         cell.over(transport);
         cell
     }
@@ -502,12 +563,12 @@ mod tests {
 
     #[test]
     fn transports_that_disagree_fail_and_both_are_heard() {
-        let cut = || Some(Cause::ConnectionCut { detail: "x".to_owned() });
+        let no_network = || Some(Cause::NoNetwork { detail: "x".to_owned() });
         for (serial, ssh, said) in [
             (
                 (None, OK),
-                (cut(), OK),
-                "over serial pass, 2 of 2 cases passed; over ssh error (connection-cut)",
+                (no_network(), OK),
+                "over serial pass, 2 of 2 cases passed; over ssh error (no-network)",
             ),
             (
                 (failed(), B_FAILED),
@@ -528,5 +589,95 @@ mod tests {
         let hung = Some(Cause::Hang { silent_ms: 1, at: None, fault: None });
         let cell = both((failed(), OK), (hung, OK));
         assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also[0].kind.as_str()), ("case-failed", "hang"));
+    }
+
+    fn fault(kind: &str) -> FaultSummary {
+        FaultSummary { kind: kind.to_owned(), title: format!("{kind} in do_xyzzy"), line: 7 }
+    }
+
+    #[test]
+    fn of_guests_that_died_alike_the_reports_need_not_be_equally_long() {
+        let dies = |cause: &Cause, transport, cases| {
+            let mut cell = over(transport, Some(cause.clone()), cases);
+            cell.durations.run_ms = None;
+            cell
+        };
+        let panic = Cause::Panic { fault: fault("panic") };
+        let hang = Cause::Hang { silent_ms: 1, at: None, fault: None };
+        let oops = Cause::KernelFault { fault: fault("oops") };
+        for cause in [&panic, &hang, &oops, &Cause::Reset, &Cause::EarlyPowerOff] {
+            let cell = dies(cause, Transport::Serial, OK).merge(dies(cause, Transport::Ssh, &OK[..1]));
+            assert_eq!(cell.cause.unwrap().kind, cause.kind());
+            assert_eq!((cell.verdict, cell.also), (Verdict::Fail, vec![]), "{cause:?}");
+        }
+        // Another death is another one, and a kernel that lives on has a whole report.
+        let cell = dies(&panic, Transport::Serial, OK).merge(dies(&hang, Transport::Ssh, &OK[..1]));
+        assert_eq!(cell.cause.unwrap().kind, "transports-differ");
+        let cell = both((Some(oops.clone()), OK), (Some(oops), &OK[..1]));
+        assert_eq!(cell.cause.unwrap().kind, "transports-differ");
+    }
+
+    #[test]
+    fn what_the_host_did_to_one_transport_is_no_difference_and_is_tried_again() {
+        let lost = || Some(Cause::LostBoot { detail: "x".to_owned() });
+        let cut = || Some(Cause::ConnectionCut { detail: "x".to_owned() });
+        for (serial, ssh) in [((None, OK), (cut(), &OK[..1])), ((lost(), &[][..]), (None, OK))] {
+            let cause = serial.0.clone().or(ssh.0.clone()).unwrap();
+            let cell = both(serial, ssh);
+            assert_eq!((cell.verdict, cell.cause.as_ref().unwrap().detail.clone()), (Verdict::Error, cause));
+            assert!(cell.attempt().is_of_host() && cell.also.is_empty(), "{cell:?}");
+        }
+        // It excuses no failure of the kernel's, however that one came to light.
+        let cell = both((lost(), &[]), (failed(), B_FAILED));
+        assert_eq!(
+            (cell.verdict, cell.cause.as_ref().unwrap().kind.as_str()),
+            (Verdict::Fail, "case-failed")
+        );
+        assert_eq!(cell.also[0].kind, "lost-boot");
+        assert!(!cell.attempt().is_of_host());
+    }
+
+    #[test]
+    fn the_evidence_is_that_of_the_transport_over_which_it_did_not_pass() {
+        let mut ssh = over(Transport::Ssh, Some(Cause::KernelFault { fault: fault("oops") }), OK);
+        let report = |kind: &str, line: u64| FindingRecord {
+            kind: kind.to_owned(),
+            title: fault(kind).title,
+            line,
+            fatal: false,
+        };
+        ssh.findings = vec![report("oops", 7), report("segfault", 9)];
+        ssh.console_tail = vec!["---[ end trace ]---".to_owned()];
+        let mut serial = over(Transport::Serial, None, OK);
+        serial.findings = vec![report("segfault", 5), report("out-of-memory", 6)];
+        let cell = serial.clone().merge(ssh.clone());
+        assert_eq!(cell.cause.as_ref().unwrap().kind, "transports-differ");
+        assert_eq!((cell.console_tail.clone(), cell.evidence()), (ssh.console_tail.clone(), "m64/ssh"));
+        assert_eq!(cell.findings, [report("oops", 7), report("segfault", 9), report("out-of-memory", 0)]);
+        let order: Vec<_> = cell.transports.iter().map(|over| over.transport).collect();
+        assert_eq!(order, [Transport::Serial, Transport::Ssh]);
+        // Of equal ones serial's.
+        let cell =
+            over(Transport::Serial, failed(), B_FAILED).merge(over(Transport::Ssh, failed(), B_FAILED));
+        assert_eq!(cell.evidence(), "m64/serial");
+        assert_eq!(serial.evidence(), "m64/serial");
+    }
+
+    #[test]
+    fn a_contracts_answers_have_to_be_the_same_over_both() {
+        let says = |transport, name: &str, message: &str| {
+            let mut cell = over(transport, None, &[(name, Verdict::Pass)]);
+            cell.cases[0].message = Some(message.to_owned());
+            cell
+        };
+        let merged = |name: &str, [one, other]: [&str; 2]| {
+            let cell = says(Transport::Serial, name, one).merge(says(Transport::Ssh, name, other));
+            cell.cause.map(|cause| cause.kind)
+        };
+        let name = contract::case_name("flags/0x1");
+        assert_eq!(merged(&name, ["returned 1\nat 0x10", "returned 1\nat 0x20"]), None);
+        assert_eq!(merged(&name, ["returned 1", "returned 2"]).as_deref(), Some("transports-differ"));
+        // What a selftest prints beside its verdict is its own.
+        assert_eq!(merged("basic", ["returned 1", "returned 2"]), None);
     }
 }
