@@ -120,7 +120,9 @@ async fn repeat(
         if times == 1 || !repeats {
             say::aside(sanitize_lines(&format!("{n}: is {is} (logs: {})", logs.display())));
             differences.iter().for_each(|line| say::aside(sanitize_lines(&format!("    {line}"))));
-            show_decoded(ctx, tools, run, &ran.is, &logs).await?;
+            // Over both transports each guest has a folder of its own.
+            let shown = if cell.parts.len() > 1 { logs.join(ran.is.evidence()) } else { logs.clone() };
+            show_decoded(ctx, tools, run, &ran.is, &shown).await?;
         }
         if repeats {
             same += 1;
@@ -165,7 +167,8 @@ async fn show_decoded(
     let Some((key, image)) = run.kernel_of(cell) else { return Ok(()) };
     if let Some(Decoded { file, lines }) = decoded::console(ctx, tools, (key, &image), logs).await? {
         // From the first thing that was wrong; before it, every boot is the same.
-        let first = cell.findings().iter().map(|found| found.line).min().unwrap_or(0);
+        let here = cell.findings().iter().map(|found| found.line).filter(|line| *line > 0);
+        let first = here.min().unwrap_or(0);
         let shown = lines.iter().filter(|(number, _)| *number >= first).take(limits::DECODED_LINES);
         shown.for_each(|(_, line)| say::aside(format_args!("    | {line}")));
         say::aside(sanitize_lines(&format!("    all of it: {}", file.display())));

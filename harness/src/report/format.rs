@@ -74,7 +74,7 @@ impl Format {
             (Format::Json, AnyRun::Kselftest(run)) => sealed::text(&**run),
             (Format::Junit, _) => junit::render(&view),
             (Format::Ktap, _) => ktap::render(&view),
-            (Format::Html, _) => html::render(&view, &beside.began, &|cell| (beside.logs)(cell.logs)),
+            (Format::Html, _) => html::render(&view, &beside.began, &|cell| (beside.logs)(cell.evidence)),
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct CellView<'a> {
     pub tail: &'a [String],
     /// The folder of its logs, below the run's; empty if it never ran.
     pub logs: &'a str,
+    /// The one of them with the console that is shown: see [`CellRecord::evidence`].
+    pub evidence: &'a str,
     /// The command that runs it again, where one does.
     pub again: Option<String>,
 }
@@ -304,6 +306,7 @@ fn of_cell<'a>(run: &'a RunRecord, cell: &'a CellRecord) -> CellView<'a> {
         guest: cell.guest.as_ref(),
         tail: &cell.console_tail,
         logs: &cell.logs,
+        evidence: cell.evidence(),
         again: Some(again(run, cell)),
     }
 }
@@ -329,6 +332,7 @@ fn of_program(cell: &ProgramRecord) -> CellView<'_> {
         guest: cell.guest.as_ref(),
         tail: &cell.output_tail,
         logs: &cell.logs,
+        evidence: &cell.logs,
         again: None,
     }
 }

@@ -147,6 +147,14 @@ impl AnyCell {
         }
     }
 
+    /// The folder of the logs that its record was made from, below the run's: see [`CellRecord::evidence`].
+    pub fn evidence(&self) -> &str {
+        match self {
+            AnyCell::Syscall(cell) => cell.evidence(),
+            AnyCell::Kselftest(cell) => &cell.logs,
+        }
+    }
+
     /// The folders of its guests' logs, below the run's.
     pub(super) fn logs(&self) -> Vec<(Transport, String)> {
         match self {

@@ -1,4 +1,4 @@
-use harness::model::{Abi, Cause, CellId, FaultSummary, Judged, Leg, Verdict};
+use harness::model::{Abi, Cause, CellId, FaultSummary, Judged, Leg, Transport, Verdict};
 use harness::report::record::{CellRecord, Durations, FindingRecord, HostRecord, RunRecord, SCHEMA, State};
 
 use super::*;
@@ -70,6 +70,33 @@ fn consoles_and_arguments_are_read_from_the_runs_folder_and_from_nowhere_else() 
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
+
+    // Over both transports it is the console of the one over which it did not pass.
+    let mut both = run.clone();
+    let of_serial = CellRecord::new(
+        &both.cells[0].id(),
+        Judged {
+            verdict: Verdict::Pass,
+            cause: None,
+            also: Vec::new(),
+            cases: Vec::new(),
+            known: Vec::new(),
+        },
+    );
+    let halves = [(of_serial, Transport::Serial), (both.cells[0].clone(), Transport::Ssh)];
+    let [serial, ssh] = halves.map(|(mut cell, transport)| {
+        cell.logs = format!("both/{transport}");
+        let logs = folder.path().join(&cell.logs);
+        std::fs::create_dir_all(&logs).unwrap();
+        std::fs::write(logs.join("console.log"), format!("over {transport}\nWARNING\n")).unwrap();
+        cell.over(transport);
+        cell
+    });
+    both.cells[0] = serial.merge(ssh);
+    both.cells[0].logs = "both".to_owned();
+    both.write(folder.path()).unwrap();
+    let text = read(folder.path());
+    assert!(text.contains("over ssh\n") && !text.contains("over serial\n"), "{text}");
 
     // Whoever wrote the record or its folder does not choose what of this machine is on the page.
     let outside = tempfile::tempdir().unwrap();
