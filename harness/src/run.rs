@@ -488,7 +488,7 @@ impl Conductor<'_> {
                 let Means { project, host, out, .. } = *self.means;
                 let kit = match self.ssh.take() {
                     Some(kit) => kit,
-                    None => Kit::make(self.shop, project, host, &out.join("ssh")).await?,
+                    None => Kit::make(self.shop, project, host, &out.join(order::KEYS)).await?,
                 };
                 let initramfs = out.join("images").join(format!("{kernel}.{abi}.ssh.initramfs"));
                 if self.machines.is_first(&initramfs) {

@@ -111,10 +111,7 @@ impl Open {
         session.handshake()?;
         pin(&session, access).map_err(Refusal::ForGood)?;
         if let Err(error) = session.userauth_pubkey_file(USER, None, &access.client_key, None) {
-            return Err(match refused(&error) {
-                true => Refusal::ForGood(LinkFailure::Refused { detail: error.to_string() }),
-                false => error.into(),
-            });
+            return Err(not_let_in(error, access));
         }
         let mut channel = session.channel_session()?;
         channel.exec(COMMAND)?;
@@ -163,10 +160,19 @@ fn pin(session: &Session, access: &SshAccess) -> Result<(), LinkFailure> {
     Err(LinkFailure::HostKey { expected: expected.to_owned(), found })
 }
 
-/// The server has said no; other errors are about the connection.
-fn refused(error: &ssh2::Error) -> bool {
-    // LIBSSH2_ERROR_AUTHENTICATION_FAILED, PUBLICKEY_UNVERIFIED and FILE: the key itself is no good.
-    matches!(error.code(), ErrorCode::Session(-18 | -19 | -16))
+/// Whose fault it is that there is no session: the server has said no, or our own file is no good; other
+/// errors are about the connection.
+fn not_let_in(error: ssh2::Error, access: &SshAccess) -> Refusal {
+    match error.code() {
+        // LIBSSH2_ERROR_AUTHENTICATION_FAILED, PUBLICKEY_UNVERIFIED.
+        ErrorCode::Session(-18 | -19) => Refusal::ForGood(LinkFailure::Refused { detail: error.to_string() }),
+        // LIBSSH2_ERROR_FILE.
+        ErrorCode::Session(-16) => {
+            let detail = format!("{}: {error}", access.client_key.display());
+            Refusal::ForGood(LinkFailure::Key { detail })
+        }
+        _ => error.into(),
+    }
 }
 
 /// Which of these have something to read, or have ended, within `limit`.
@@ -266,6 +272,21 @@ mod tests {
         let (failure, log) = carried(port, &SshAccess { client_key, host_key });
         assert!(matches!(failure, Some(LinkFailure::Refused { .. })), "{failure:?}: {log}");
         assert_eq!(log.lines().count(), 3, "{log}");
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_is_no_fault_of_the_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        let host_key = key(folder.path(), "host");
+        let garbage = folder.path().join("garbage");
+        std::fs::write(&garbage, "no key\n").unwrap();
+        for client_key in [folder.path().join("gone"), garbage] {
+            let port = serve(folder.path(), 0, 1);
+            let access = SshAccess { client_key: client_key.clone(), host_key: host_key.clone() };
+            let (failure, log) = carried(port, &access);
+            let Some(LinkFailure::Key { detail }) = failure else { panic!("{failure:?}: {log}") };
+            assert!(detail.starts_with(client_key.to_str().unwrap()), "{detail}");
+        }
     }
 
     #[test]

@@ -76,6 +76,12 @@ pub enum LinkFailure {
         /// The one that was shown.
         found: String,
     },
+    /// The key that was made for the guest is not there, or none.
+    #[error("the key cannot be used: {detail}")]
+    Key {
+        /// Its file, and the words of libssh2.
+        detail: String,
+    },
     /// The guest's sshd did not take the key that was made for it.
     #[error("the key was refused: {detail}")]
     Refused {

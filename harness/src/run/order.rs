@@ -1,6 +1,6 @@
 //! What was asked of a guest, kept beside its logs: enough to judge them again, or to run it again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct WorkOrder {
     /// What the judge expects of it.
     pub expects: Expects,
 }
+
+/// The folder of a run with the key to its guests over ssh.
+pub(super) const KEYS: &str = "ssh";
 
 /// What a guest was booted from, as BLAKE3 hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +70,17 @@ impl WorkOrder {
         write_atomic(&cell.join(WorkOrder::FILE), &sealed::seal(self)?)
     }
 
-    /// The same with the images where they lie below this run's folder, wherever that is by now.
+    /// The same with the images, and the key to the guest, where they lie below this run's folder, wherever
+    /// that is by now.
     pub(super) fn below(mut self, run: &Path) -> WorkOrder {
-        let moved = |image: &PathBuf| run.join("images").join(image.file_name().unwrap_or_default());
-        (self.guest.kernel, self.guest.initramfs) = (moved(&self.guest.kernel), moved(&self.guest.initramfs));
+        let moved = |folder: &str, file: &Path| run.join(folder).join(file.file_name().unwrap_or_default());
+        let Guest { kernel, initramfs, ssh, .. } = &mut self.guest;
+        for image in [kernel, initramfs] {
+            *image = moved("images", image);
+        }
+        if let Some(access) = ssh {
+            access.client_key = moved(KEYS, &access.client_key);
+        }
         self
     }
 
@@ -90,16 +100,18 @@ impl WorkOrder {
         }
     }
 
-    /// The first image that is not there, or not what the run booted, in words.
+    /// The first image that is not there, or not what the run booted, in words; or that the key to the
+    /// guest is not there.
     pub fn changed_image(&self) -> Option<String> {
         let Images { kernel, initramfs } = &self.images;
-        [(&self.guest.kernel, kernel), (&self.guest.initramfs, initramfs)].into_iter().find_map(
-            |(path, sum)| match hash(path) {
-                Ok(found) if found == *sum || broken("image-hash") => None,
-                Ok(_) => Some(format!("{} is not what the run booted (its hash differs)", path.display())),
-                Err(error) => Some(error.to_string()),
-            },
-        )
+        let mut images = [(&self.guest.kernel, kernel), (&self.guest.initramfs, initramfs)].into_iter();
+        let changed = images.find_map(|(path, sum)| match hash(path) {
+            Ok(found) if found == *sum || broken("image-hash") => None,
+            Ok(_) => Some(format!("{} is not what the run booted (its hash differs)", path.display())),
+            Err(error) => Some(error.to_string()),
+        });
+        let key = self.guest.ssh.as_ref().map(|access| fs::File::open(&access.client_key));
+        changed.or_else(|| key?.err().map(|error| error.to_string()))
     }
 }
 

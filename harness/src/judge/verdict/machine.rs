@@ -68,6 +68,9 @@ fn link(seen: &Evidence, gave_up: Option<&str>) -> Option<Cause> {
         (Some(LinkFailure::HostKey { expected, found }), _) => {
             return Some(Cause::WrongHostKey { expected, found });
         }
+        (Some(failure @ LinkFailure::Key { .. }), _) => {
+            return Some(Cause::Harness { detail: failure.to_string() });
+        }
         (Some(LinkFailure::Refused { detail }), _) => return Some(Cause::SshRefused { detail }),
         (Some(LinkFailure::Cut { detail }), Some(words)) => {
             return Some(Cause::ConnectionCut { detail: format!("{detail}; the agent: {words}") });

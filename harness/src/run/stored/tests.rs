@@ -1,4 +1,5 @@
 use super::*;
+use crate::boot::link::SshAccess;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::judge::kselftest::Expected;
 use crate::judge::watch::Deadlines;
@@ -118,4 +119,18 @@ fn an_image_that_is_not_what_was_booted_is_told() {
     assert!(said.contains("images/i is not what the run booted"), "{said}");
     std::fs::remove_file(at("i")).unwrap();
     assert!(order.changed_image().unwrap().contains("images/i"));
+    std::fs::write(at("i"), "i").unwrap();
+    assert_eq!(order.changed_image(), None);
+
+    // So is the key to a guest over ssh looked for there.
+    let mut order = order;
+    let access = SshAccess { client_key: "/elsewhere/ssh/client_key".into(), host_key: String::new() };
+    order.guest.ssh = Some(access);
+    let order = order.below(folder.path());
+    let key = folder.path().join("ssh/client_key");
+    let said = order.changed_image().unwrap();
+    assert!(said.contains(key.to_str().unwrap()), "{said}");
+    std::fs::create_dir(folder.path().join("ssh")).unwrap();
+    std::fs::write(&key, "key").unwrap();
+    assert_eq!(order.changed_image(), None);
 }

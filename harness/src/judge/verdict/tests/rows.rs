@@ -84,6 +84,7 @@ const PATCHED: &[Row] = &[
     // The way over ssh.
     ("another host key", |_, s| { no_hello(s); aborts(s, Abort::Link); s.link = Some(LinkFailure::HostKey { expected: "AAAA".into(), found: "BBBB".into() }) }, Error, "wrong-host-key", "BBBB and not AAAA"),
     ("a key that is refused", |_, s| { no_hello(s); aborts(s, Abort::Link); s.link = Some(LinkFailure::Refused { detail: "no".into() }) }, Error, "ssh-refused", "no"),
+    ("a key that is not there", |_, s| { no_hello(s); aborts(s, Abort::Link); s.link = Some(LinkFailure::Key { detail: "/run/ssh/client_key: no file".into() }) }, Error, "harness", "/run/ssh/client_key"),
     ("a cut connection", |_, s| { aborts(s, Abort::Link); cut(s) }, Error, "connection-cut", "mid-test: transport read"),
     ("a cut connection in the middle of a frame", |_, s| { aborts(s, Abort::Link); cut(s); word(s, "truncated") }, Error, "connection-cut", "transport read"),
     ("a cut connection, and the agent saw it", |_, s| { no_bye(s); cut(s); s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("connection: sshd ended".into()) }, Error, "connection-cut", "the agent: sshd ended"),
