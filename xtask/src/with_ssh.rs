@@ -4,11 +4,17 @@
 //! is asked for, and the program with it lies in a folder of its own, where neither undoes the other.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 use harness::plan::host;
+use harness::plan::tools::Need;
+use harness::process::{Cmd, ProcessError};
 
 use crate::cli::{Common, Exit, TestSyscall, TransportChoice};
+use crate::compare::Against;
+use crate::test_syscall::{self, Ready};
 use crate::{cargo, doctor, progress, report, runs, say, session, setup};
 
 /// Whether this program speaks ssh. By its own feature and not the library's: in this project's tests
@@ -20,10 +26,27 @@ pub fn is_needed(args: &TestSyscall) -> bool {
     args.transport != TransportChoice::Serial && !args.run.dry_run && !BUILT
 }
 
-/// The same command once more, by this program with ssh.
+/// The same command once more, by this program with ssh: once it is clear that it can do something, since
+/// building takes a minute.
 pub fn run(args: &TestSyscall) -> Result<Exit> {
     report::prepare(&args.run, true)?;
-    become_it(&args.run.common)
+    let ended = session::run(progress::events(&args.run.common), |mut ctx| async move {
+        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
+        let project = session::project(args.run.common.project.as_deref())?;
+        Against::read(&args.run.again, &format!("test-syscall {}", args.syscall))?;
+        let ready = test_syscall::prepare(args, &ctx, &store, &project).await?;
+        if let Some(signal) = session::stopped(&ctx.stop) {
+            return Ok(Some(Exit::Interrupted(signal)));
+        }
+        let Some(Ready { host, plan, .. }) = ready else { return Ok(Some(Exit::Nothing)) };
+        let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
+        runs::complain(&test_syscall::lacks(args, &host, &sources))?;
+        Ok(None)
+    })?;
+    match ended {
+        Some(exit) => Ok(exit),
+        None => build_and_become(&args.run.common),
+    }
 }
 
 /// Looks for what that takes, builds this program with ssh and becomes it.
@@ -31,7 +54,8 @@ pub fn become_it(common: &Common) -> Result<Exit> {
     let stopped = session::run(progress::events(common), |mut ctx| async move {
         let store = session::store(common.cache.as_deref(), &mut ctx)?;
         let mut host = host::look(&ctx, &store).await;
-        let wanted = doctor::missing(&host, &[]);
+        let mut wanted = doctor::missing(&host, &[]);
+        wanted.retain(|tool| tool.need != Need::Debugger);
         if common.setup && !wanted.is_empty() && session::stopped(&ctx.stop).is_none() {
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
             host = host::look(&ctx, &store).await;
@@ -44,15 +68,51 @@ pub fn become_it(common: &Common) -> Result<Exit> {
     if let Some(signal) = stopped {
         return Ok(Exit::Interrupted(signal));
     }
-    // Paths among the arguments are as seen from where this program was started.
-    let mut cargo = cargo::here();
-    cargo.args(["run", "--locked", "--package", "xtask", "--features", "ssh", "--manifest-path"]);
-    cargo.arg(session::checkout().join("Cargo.toml"));
-    let folder = cargo::apart(&mut cargo, &cargo::target()?, "ssh");
-    cargo.arg("--").args(std::env::args_os().skip(1));
+    build_and_become(common)
+}
+
+/// Builds it, and becomes it. Two steps, since cargo's own exit code is none of ours.
+fn build_and_become(common: &Common) -> Result<Exit> {
+    let (build, folder) = cargo("build")?;
     say::aside(format_args!(
         "ssh is asked for: this program builds itself with the ssh2 crate, in {} (a minute the first time)",
         folder.display()
     ));
-    Err(anyhow::Error::new(cargo.exec()).context("cannot start cargo").context(Exit::Incomplete))
+    // Cargo is the user's, with all that the user has set for it; what a run starts gets a list.
+    let given = std::env::vars_os();
+    let own = build.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let cmd = Cmd::new(build.get_program()).args(build.get_args());
+    let build = given.chain(own).fold(cmd, |cmd, (name, value)| cmd.env(name, value));
+    let built =
+        session::run_beside(
+            progress::events(common),
+            |ctx| async move { Ok(build.on_terminal(&ctx).await) },
+        )?;
+    match built {
+        Ok(status) if status.success() => {}
+        Ok(status) => match session::interrupted(status) {
+            Some(signal) => return Ok(Exit::Interrupted(signal)),
+            None => {
+                let what = "this program could not be built with ssh: see above for what cargo says";
+                return Err(anyhow::anyhow!(what).context(Exit::Incomplete));
+            }
+        },
+        Err(ProcessError::Interrupted { signal }) => return Ok(Exit::Interrupted(signal)),
+        Err(error) => {
+            return Err(anyhow::Error::new(error).context("cannot start cargo").context(Exit::Incomplete));
+        }
+    }
+    let (mut run, _) = cargo("run")?;
+    run.args(["--quiet", "--"]).args(std::env::args_os().skip(1));
+    Err(anyhow::Error::new(run.exec()).context("cannot start cargo").context(Exit::Incomplete))
+}
+
+/// Cargo, to `build` or `run` this program with ssh, and where that then lies. It is started here: paths
+/// among the arguments are as seen from where this program was started.
+fn cargo(what: &str) -> Result<(Command, PathBuf)> {
+    let mut cargo = cargo::here();
+    cargo.args([what, "--locked", "--package", "xtask", "--features", "ssh", "--manifest-path"]);
+    cargo.arg(session::checkout().join("Cargo.toml"));
+    let folder = cargo::apart(&mut cargo, &cargo::target()?, "ssh");
+    Ok((cargo, folder))
 }

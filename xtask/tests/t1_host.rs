@@ -8,6 +8,8 @@ mod attempts;
 mod disk;
 #[path = "t1_host/series.rs"]
 mod series;
+#[path = "t1_host/ssh.rs"]
+mod ssh;
 mod support;
 #[path = "t1_host/tree.rs"]
 mod tree;
@@ -46,6 +48,8 @@ fn main() {
         ("a qemu that exits at once is lost with its last words", qemu_exits),
         ("a cell that was lost once and then passes is flaky, and both attempts are kept", attempts::flaky),
         ("a run against a baseline fails for what is worse alone", attempts::against_a_baseline),
+        ("what ends a run over ssh ends it before the program builds itself", ssh::before_it_is_built),
+        ("a program that does not build with ssh is no exit code of cargo's", ssh::that_does_not_build),
         ("code that does not build is named by file and line", build_error),
         ("a compiler that is killed is not a fault of the code", compiler_killed),
         ("clean removes all, and the next run is right", disk::clean),
