@@ -2,10 +2,12 @@
 //! made for one run and good for nothing else.
 //!
 //! It is an archive of its own, which the kernel unpacks after the image: that is cached and the same
-//! for every run, and no key may be.
+//! for every run, and no key may be. Both private keys stay with the run, the guests' in their images and the
+//! other one beside them, so that `repro` can boot those images again. They open nothing but these guests,
+//! which can be reached from this host's loopback alone and only while a run goes on.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -33,21 +35,23 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Makes the keys, in `folder`, and gathers the rest.
+    /// Makes the keys, of which the client's goes to `folder`, and gathers the rest.
     pub async fn make(
         shop: &Workshop<'_>,
         project: &Project,
         host: &Host,
         folder: &Path,
     ) -> Result<Kit, Trouble> {
-        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-        let (host_file, host_key) = key(shop, &folder.join("host_key")).await?;
-        let (made, public) = key(shop, &folder.join("client_key.dropbear")).await?;
-        let client_key = folder.join("client_key");
-        let convert = Cmd::new("dropbearconvert").args(["dropbear", "openssh"]).arg(&made).arg(&client_key);
+        // In the scratch: what a signal leaves half-made there goes by itself.
+        let keys = shop.store.scratch("ssh-keys-")?;
+        let (host_file, host_key) = key(shop, &keys.path().join("host_key")).await?;
+        let (made, public) = key(shop, &keys.path().join("client_key.dropbear")).await?;
+        let converted = keys.path().join("client_key");
+        let convert = Cmd::new("dropbearconvert").args(["dropbear", "openssh"]).arg(&made).arg(&converted);
         convert.output(shop.ctx).await?;
-        fs::set_permissions(&client_key, std::fs::Permissions::from_mode(0o600))?;
-        fs::remove_file(&made)?;
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+        let client_key = folder.join("client_key");
+        private_file(&client_key, &fs::read(&converted)?)?;
 
         let dropbear = host.program("dropbear").ok_or_else(|| lacks("dropbear is not found"))?;
         let dropbear = fs::read(dropbear)?;
@@ -72,8 +76,6 @@ impl Kit {
         add(&format!("{HOME}/.ssh/authorized_keys"), 0o600, only.into_bytes());
         add("etc/passwd", 0o644, format!("root:x:0:0:root:/{HOME}:/{HOME}/relay\n").into_bytes());
         add("etc/shells", 0o644, format!("/{HOME}/relay\n").into_bytes());
-        // It is in the guests' archive; nobody needs it here.
-        fs::remove_file(&host_file)?;
         Ok(Kit { client_key, host_key, archive: archive(nodes)? })
     }
 
@@ -83,10 +85,15 @@ impl Kit {
         // An archive begins at a multiple of four.
         both.resize(both.len().next_multiple_of(4), 0);
         both.extend(&self.archive);
-        let mut file = fs::OpenOptions::new();
-        file.write(true).create(true).truncate(true).mode(0o600);
-        std::io::Write::write_all(&mut file.open(into)?, &both)
+        private_file(into, &both)
     }
+}
+
+/// Writes a file that only its owner may read.
+fn private_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new();
+    file.write(true).create(true).truncate(true).mode(0o600);
+    std::io::Write::write_all(&mut file.open(path)?, bytes)
 }
 
 fn lacks(detail: &str) -> Trouble {
@@ -109,6 +116,8 @@ fn public_half(words: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
