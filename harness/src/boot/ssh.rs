@@ -233,7 +233,7 @@ mod tests {
                 // -w: root is not let in, and nobody's authorized_keys is looked at.
                 let mut dropbear = Command::new("/usr/sbin/dropbear");
                 dropbear.args(["-i", "-s", "-g", "-w", "-r"]).arg(&key).stderr(Stdio::null());
-                dropbear.stdin(connection.try_clone().unwrap()).stdout(connection);
+                dropbear.stdin(connection.try_clone().unwrap()).stdout(connection).env_clear();
                 let mut child = dropbear.spawn().expect("this test needs dropbear (Debian: dropbear-bin)");
                 drop(dropbear);
                 child.wait().unwrap();
@@ -301,6 +301,41 @@ mod tests {
         drop(theirs);
         assert_eq!(bridge.join().unwrap(), None);
         assert!(started.elapsed() < limits::SSH_ANSWER_FIRST * 3, "{:?}", started.elapsed());
+    }
+
+    /// The tests above once more, by a user whose files are pipes that nobody writes to: whoever opens one
+    /// waits for ever.
+    #[test]
+    fn nothing_of_the_users_is_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let dot_ssh = home.path().join(".ssh");
+        std::fs::create_dir(&dot_ssh).unwrap();
+        for name in ["id_rsa", "id_ed25519", "id_ed25519.pub", "known_hosts", "config", "authorized_keys"] {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, dot_ssh.join(name), rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+        }
+        let before = std::fs::metadata(&dot_ssh).unwrap().modified().unwrap();
+        let agent = std::os::unix::net::UnixListener::bind(home.path().join("agent")).unwrap();
+        agent.set_nonblocking(true).unwrap();
+        let mut tests = Command::new(std::env::current_exe().unwrap());
+        for test in ["another_host_key_is_refused_before_anything_is_said", "a_key_that_is_refused_is_told"] {
+            tests.arg(format!("boot::ssh::tests::{test}"));
+        }
+        tests.env("HOME", home.path()).env("SSH_AUTH_SOCK", home.path().join("agent"));
+        let mut child = tests.stdout(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if started.elapsed() > limits::SSH_STEP * 6 {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = child.wait_with_output().unwrap().stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("test result: ok. 2 passed"), "{said}");
+        assert_eq!(agent.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "the agent was asked");
+        assert_eq!(std::fs::metadata(&dot_ssh).unwrap().modified().unwrap(), before);
     }
 
     #[test]
