@@ -39,4 +39,12 @@ pub fn that_does_not_build() {
     let args = over_ssh(&mut world);
     let run = world.run(&args);
     assert_says(&run, 3, &[BUILDS, "error: no", "could not be built with ssh"]);
+    // Who is to end takes cargo along.
+    world.program("cargo", "#!/bin/sh\necho builds >&2\nexec sleep 600\n");
+    let mut started = world.start(&args);
+    started.wait_for("builds");
+    started.signal("TERM");
+    let run = started.finish();
+    assert_eq!(run.code, Some(143), "{run}");
+    assert_eq!(world.processes(), []);
 }
