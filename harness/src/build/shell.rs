@@ -87,8 +87,9 @@ pub async fn append(
     Ok(Shell { image: into.to_owned(), plan: Plan { runs: vec![run] } })
 }
 
-/// The agent has made its program the leader of a session without a terminal: the first that it opens
-/// is then its own, and Ctrl-C and job control work there.
+/// A program of the agent's leads no session, and so has no terminal of its own. The shell gets both, so
+/// that Ctrl-C and job control work there. (What leads a group cannot make a session, and setsid would
+/// fork away from us: a shell's command leads none.)
 fn start(window: Window) -> String {
     let Window { rows, columns } = window;
     let size = if rows > 0 && columns > 0 { format!(" rows {rows} cols {columns}") } else { String::new() };
@@ -96,7 +97,8 @@ fn start(window: Window) -> String {
         "exec <{TERMINAL} >{TERMINAL} 2>&1\n\
          stty sane{size}\n\
          cat {BANNER}\n\
-         exec {BUSYBOX} sh -i\n"
+         {BUSYBOX} setsid -c {BUSYBOX} sh -i\n\
+         exit $?\n"
     )
 }
 
