@@ -45,7 +45,10 @@ fn main() {
         ),
         ("both transports give the same, side by side", both_transports),
         ("an oops over ssh is the oops and no lost connection", seeded::oops_over_ssh),
-        ("an sshd that dies in mid-test is told apart, and no difference of the transports", seeded::sshd_dies),
+        (
+            "an sshd that dies in mid-test is told apart, and no difference of the transports",
+            seeded::sshd_dies,
+        ),
         ("a kernel that does not drive the network card says so", no_network),
         ("a body that touches user memory directly is caught by SMAP", seeded::smap_deref),
         ("a body that warns fails although every case passed", seeded::warns),
