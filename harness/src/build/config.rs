@@ -76,9 +76,8 @@ impl Configured {
 
 /// The last word on one of these options.
 fn who_asked(options: &[&str], fragments: &[Fragment]) -> String {
-    let lines =
-        fragments.iter().flat_map(|fragment| fragment.entries.iter().map(move |entry| (fragment, entry)));
-    let last = lines.filter(|(_, entry)| options.contains(&entry.symbol.as_str())).next_back();
+    let mut lines = fragments.iter().flat_map(|of| of.entries.iter().map(move |entry| (of, entry)));
+    let last = lines.rfind(|(_, entry)| options.contains(&entry.symbol.as_str()));
     last.map_or("nobody asks for it".to_owned(), |(fragment, entry)| {
         let line = entry.line.map(|line| format!(":{line}")).unwrap_or_default();
         format!("{}{line} has {}={}", fragment.name, entry.symbol, entry.value)

@@ -314,11 +314,11 @@ impl KselftestRecord {
         self.alike = alike(self, known);
     }
 
-    /// What is known of a program that fails alike by all ABIs.
+    /// What is known of a program that fails alike by all ABIs that ran; nothing of one that did not.
     pub fn known_of(&self, cell: &ProgramRecord) -> Option<&Explanation> {
         let is =
             |one: &&Alike| one.kernel == cell.kernel && one.dir == cell.dir && one.program == cell.program;
-        self.alike.iter().find(is).map(|one| &one.note)
+        self.alike.iter().find(is).map(|one| &one.note).filter(|_| cell.verdict != Verdict::Miss)
     }
 
     /// Two runs as one, for a page over several kernels.

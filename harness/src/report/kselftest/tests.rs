@@ -154,6 +154,8 @@ fn what_fails_alike_by_all_abis_is_no_disagreement_and_may_be_explained() {
     );
     let page = markdown::render(&run);
     assert!(page.contains("**fail**: 1 of 2 cases failed; first: wake (test: it wants mkfs)"), "{page}");
+    let missed = run.cells.iter().find(|cell| cell.verdict == Verdict::Miss).unwrap();
+    assert_eq!(run.known_of(missed), None);
 }
 
 #[test]
