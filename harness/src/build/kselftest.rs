@@ -436,16 +436,6 @@ fn beside(dir: &RelPath, named: &str) -> Option<RelPath> {
     parts.join("/").parse().ok()
 }
 
-#[cfg(test)]
-#[test]
-fn a_file_of_another_directory_lies_beside_this_one() {
-    let at = |named: &str| beside(&"net/mptcp".parse().unwrap(), named).map(|path| path.to_string());
-    assert_eq!(at("../lib.sh").as_deref(), Some("net/lib.sh"));
-    assert_eq!(at("../../kselftest/./ktap_helpers.sh").as_deref(), Some("kselftest/ktap_helpers.sh"));
-    assert_eq!(at("own.sh").as_deref(), Some("net/mptcp/own.sh"));
-    assert_eq!(at("../../../lib.mk"), None);
-}
-
 /// What became of a program that the directory lists.
 fn program(name: &str, path: &Path, abi: Abi, why: impl FnOnce() -> Unbuilt) -> Result<Program, Trouble> {
     let mut program = Program { name: name.to_owned(), unbuilt: None, interpreter: None, executable: false };
@@ -505,4 +495,18 @@ async fn bring_all(
         }
     }
     Ok((brought, unfit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn a_file_of_another_directory_lies_beside_this_one() {
+        let at = |named: &str| beside(&"net/mptcp".parse().unwrap(), named).map(|path| path.to_string());
+        assert_eq!(at("../lib.sh").as_deref(), Some("net/lib.sh"));
+        assert_eq!(at("../../kselftest/./ktap_helpers.sh").as_deref(), Some("kselftest/ktap_helpers.sh"));
+        assert_eq!(at("own.sh").as_deref(), Some("net/mptcp/own.sh"));
+        assert_eq!(at("../../../lib.mk"), None);
+    }
 }
