@@ -307,8 +307,18 @@ fn kselftests() {
     let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     // No ABI differs from the others but where it is known why; what is a matter of luck comes and goes.
     let mut known = std::collections::BTreeSet::new();
+    // On a slow machine programs that take ten seconds on this one meet a deadline of fifteen, by one ABI or by
+    // another: that is our deadline's doing, and the notes are of what kselftest's own gives time for.
+    let met_deadline = |item: &serde_json::Value| {
+        let of_it =
+            |cell: &&serde_json::Value| cell["dir"] == item["dir"] && cell["program"] == item["program"];
+        cells.iter().filter(of_it).any(|cell| cell["cause"]["kind"] == "test-timeout")
+    };
     for item in record["disagreements"].as_array().unwrap() {
-        let what = item["note"]["what"].as_str().unwrap_or_else(|| panic!("not explained: {item:#} {run}"));
+        let Some(what) = item["note"]["what"].as_str() else {
+            assert!(met_deadline(item), "not explained: {item:#} {run}");
+            continue;
+        };
         if what != "host" {
             known.insert(format!("{} {what}", item["dir"].as_str().unwrap()));
         }
