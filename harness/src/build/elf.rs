@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, Object as _, ObjectSymbol as _};
+use object::{Endianness, FileKind, Object as _, ObjectKind, ObjectSymbol as _};
 
 use crate::broken::broken;
 use crate::model::Abi;
@@ -66,31 +66,17 @@ fn facts<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<ElfFac
 /// Whether an executable runs at the addresses that its symbols have: linked statically, and not to be
 /// moved.
 pub fn is_fixed(bytes: &[u8]) -> bool {
-    fn fixed<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> bool {
-        let header = Header::parse(bytes).ok().and_then(|header| Some((header, header.endian().ok()?)));
-        header.is_some_and(|(header, endian)| header.e_type(endian) == elf::ET_EXEC)
-    }
     let is_static = read(bytes).is_ok_and(|facts| facts.interpreter.is_none());
-    is_static
-        && match FileKind::parse(bytes) {
-            Ok(FileKind::Elf64) => fixed::<elf::FileHeader64<Endianness>>(bytes),
-            Ok(FileKind::Elf32) => fixed::<elf::FileHeader32<Endianness>>(bytes),
-            Ok(_) | Err(_) => false,
-        }
+    is_static && kind(bytes) == Some(ObjectKind::Executable)
 }
 
 /// Whether it is a program or a shared library for some ABI of x86, and no object that is still to be linked.
 pub fn is_executable(bytes: &[u8]) -> bool {
-    fn linked<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> bool {
-        let header = Header::parse(bytes).ok().and_then(|header| Some((header, header.endian().ok()?)));
-        header.is_some_and(|(header, endian)| [elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)))
-    }
-    read(bytes).is_ok()
-        && match FileKind::parse(bytes) {
-            Ok(FileKind::Elf64) => linked::<elf::FileHeader64<Endianness>>(bytes),
-            Ok(FileKind::Elf32) => linked::<elf::FileHeader32<Endianness>>(bytes),
-            Ok(_) | Err(_) => false,
-        }
+    read(bytes).is_ok() && matches!(kind(bytes), Some(ObjectKind::Executable | ObjectKind::Dynamic))
+}
+
+fn kind(bytes: &[u8]) -> Option<ObjectKind> {
+    object::File::parse(bytes).ok().map(|file| file.kind())
 }
 
 /// What a debugger has to know of an executable.
