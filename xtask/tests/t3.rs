@@ -422,6 +422,10 @@ fn in_the_kernel_already() {
             "{run}"
         );
         assert!(cell["entries"].as_array().unwrap().iter().any(|e| e["count"].as_u64() > Some(0)), "{run}");
+        assert!(
+            cell["console_tail"].as_array().unwrap().is_empty(),
+            "a good boot explains no skip: {cell:#}"
+        );
     }
     // One of its programs races for minutes under TCG: what is read of it has to do here.
     let run = of("openat2", &["--contract=no", "--dry-run"]);

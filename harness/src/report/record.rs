@@ -293,7 +293,7 @@ pub struct CellRecord {
     pub attempts: Vec<AttemptRecord>,
     /// The guest, by its own account.
     pub guest: Option<Hello>,
-    /// The last lines of the console, escaped; only where it did not pass.
+    /// The last lines of the console, escaped; only where it neither passed nor said itself why not.
     pub console_tail: Vec<String>,
     /// The folder of its logs, below the run's; empty if it never ran.
     pub logs: String,

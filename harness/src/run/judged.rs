@@ -39,7 +39,8 @@ pub(super) fn cell(
     cell.durations = Durations::of(seen);
     cell.findings = seen.findings.iter().map(FindingRecord::from).collect();
     cell.logs = below(out, logs);
-    if cell.verdict != Verdict::Pass {
+    // A skip is the program's own word, and nothing outweighed it: the console is that of a good boot.
+    if !matches!(cell.verdict, Verdict::Pass | Verdict::Skip) {
         let console = std::fs::read(logs.join(vm::log::CONSOLE)).unwrap_or_default();
         cell.console_tail = console::tail(&console, limits::TAIL_LINES);
     }
