@@ -49,6 +49,8 @@ pub fn said(expected: &Expected, seen: &Evidence) -> Said {
 /// What a program reported.
 struct Heard {
     report: ktap::Report,
+    /// What it said on the other stream: only what failed there counts.
+    beside: ktap::Report,
     /// A line that begins with `ok` is only words until a version line, a plan or a bail-out makes it a
     /// report.
     reported: bool,
@@ -60,20 +62,22 @@ impl Heard {
     /// A script may run several programs, of which each reports. Each report has to be right by itself,
     /// its plan included; who is one program has one.
     fn new(expected: &Expected, run: &RunEvidence) -> Heard {
-        let heard = Heard::of(expected, &run.stdout);
-        if heard.reported {
-            return heard;
+        // To the kselftest runner the two are one stream: the report is on either, and what failed on one
+        // is not mended by the other.
+        let (mut heard, mut beside) = (Heard::of(expected, &run.stdout), Heard::of(expected, &run.stderr));
+        if beside.reported && !heard.reported {
+            std::mem::swap(&mut heard, &mut beside);
         }
-        // To the kselftest runner the two are one stream.
-        let complained = Heard::of(expected, &run.stderr);
-        if complained.reported || complained.is_bad() { complained } else { heard }
+        Heard { beside: beside.report, ..heard }
     }
 
-    fn is_bad(&self) -> bool {
-        self.report.leaves().any(|leaf| leaf.case.status.is_bad())
+    fn bad(&self) -> Vec<ktap::Leaf<'_>> {
+        let all = self.report.leaves().chain(self.beside.leaves());
+        all.filter(|leaf| leaf.case.status.is_bad()).collect()
     }
 
     fn of(expected: &Expected, said: &[u8]) -> Heard {
+        let beside = ktap::parse(b"", ktap::Limits::default());
         let report = ktap::parse(said, ktap::Limits::default());
         let again = |problem: &ktap::Problem| {
             matches!(problem.kind, ProblemKind::PlanTwice | ProblemKind::VersionTwice)
@@ -81,12 +85,12 @@ impl Heard {
         if !expected.script || !report.problems.iter().any(again) {
             let reported = report.version.is_some() || report.plan.is_some() || report.bail.is_some();
             let complete = report.is_complete();
-            return Heard { report, reported, complete };
+            return Heard { report, beside, reported, complete };
         }
         let report = ktap::read_log(said, ktap::Limits::LOG).into_report();
         let sound = !report.problems.iter().any(ktap::Problem::is_fatal);
         let complete = sound && !report.cases.is_empty() && report.bail.is_none();
-        Heard { report, reported: true, complete }
+        Heard { report, beside, reported: true, complete }
     }
 }
 
@@ -117,11 +121,14 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
     let skipped = !own.is_empty() && own.iter().all(|cause| cause.verdict() == Verdict::Skip);
     if !skipped && let Some(lack) = missing_means(expected, seen, &cases, !own.is_empty()) {
         // A case that failed is evidence of its own: what was not there may have nothing to do with it.
-        let reported = own.iter().any(|cause| matches!(cause, Cause::CaseFailed { .. }));
+        // So is a program that cannot be killed, which is the kernel's doing.
+        let reported =
+            own.iter().any(|cause| matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. }));
         let at = if lack.named && !reported { ended } else { causes.len() };
         causes.insert(at, lack.cause);
     }
-    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && causes.is_empty()) {
+    let well = causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
+    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && well) {
         // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
         // may let its children die, and tells by its own end.
         let detail = format!("a program that it runs was killed: {}", killed.title);
@@ -134,18 +141,19 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
 
 /// The exit status and the report, which have to agree.
 fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec<Cause>) {
-    let Heard { report, reported, complete } = heard;
+    let Heard { report, beside, reported, complete } = heard;
     let program = expected.program.clone();
     let Some(Outcome::Exit { code }) = run.end.as_ref().map(|end| end.outcome) else { return };
     let leaves: Vec<_> = report.leaves().collect();
     let of = |status: Status| leaves.iter().filter(move |leaf| leaf.case.status == status).count();
-    let bad: Vec<_> = leaves.iter().filter(|leaf| leaf.case.status.is_bad()).collect();
+    let bad = heard.bad();
+    let total = (leaves.len() + beside.leaves().filter(|leaf| leaf.case.status.is_bad()).count()) as u64;
     if let Some(first) = bad.first()
         && (*reported || code == KSFT_PASS)
     {
         let said = first.case.message.as_deref().map(|m| format!(" ({})", verdict::one_line(m)));
         let first = format!("{}{}", first.name, said.unwrap_or_default());
-        causes.push(Cause::CaseFailed { failed: bad.len() as u64, total: leaves.len() as u64, first });
+        causes.push(Cause::CaseFailed { failed: bad.len() as u64, total, first });
         if code == KSFT_PASS {
             let detail = "cases failed, and yet it exited with status 0".to_owned();
             causes.push(Cause::PlanMismatch { program: program.clone(), detail });
@@ -154,7 +162,7 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
     let agrees = match code {
         KSFT_PASS => true,
         // Whoever skips may have reported a part of what it planned.
-        KSFT_SKIP if bad.is_empty() => match skip_reason(report, run) {
+        KSFT_SKIP if bad.is_empty() => match skip_reason(report, run, expected.script) {
             Ok(reason) => {
                 causes.push(Cause::Skipped { reason });
                 return;
@@ -192,8 +200,8 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
     }
 }
 
-/// Why a program with the status of a skip skipped; what it said last, if that is a failure.
-fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> Result<String, String> {
+/// Why a program with the status of a skip skipped; what a script said last, if that is a failure.
+fn skip_reason(report: &ktap::Report, run: &RunEvidence, script: bool) -> Result<String, String> {
     let leaves: Vec<_> = report.leaves().collect();
     let skipped = leaves.iter().rfind(|leaf| leaf.case.status == Status::Skip);
     let reason = report.skip_all.clone().or_else(|| {
@@ -207,7 +215,7 @@ fn skip_reason(report: &ktap::Report, run: &RunEvidence) -> Result<String, Strin
     let last = last_words(run);
     let says = |word: &str| last.to_ascii_lowercase().contains(word);
     match (says("skip"), says("fail"), last.is_empty()) {
-        (false, true, _) => Err(last),
+        (false, true, _) if script => Err(last),
         (_, _, true) => Ok("by its exit status, without a word".to_owned()),
         _ => Ok(last),
     }

@@ -77,7 +77,7 @@ fn the_exit_status_and_the_report_have_to_agree() {
     let xfail = plan("ok 1 a\nok 2 b # XFAIL known\n");
     let skip_all = "TAP version 13\n1..0 # SKIP nothing here\n";
     // What it says, its exit status, the verdict, the cause's name, a word of it.
-    let table: [(&str, u8, Verdict, &str, &str); 22] = [
+    let table: [(&str, u8, Verdict, &str, &str); 21] = [
         (REPORT, 0, Verdict::Pass, "", ""),
         (REPORT, 1, Verdict::Fail, "exit-status", "status 1 although"),
         (REPORT, 2, Verdict::Fail, "exit-status", "status 2"),
@@ -98,9 +98,7 @@ fn the_exit_status_and_the_report_have_to_agree() {
         ("it went wrong\n", 1, Verdict::Fail, "exit-failed", "it went wrong"),
         ("no such call\n", 4, Verdict::Skip, "skipped", "no such call"),
         ("", 4, Verdict::Skip, "skipped", "without a word"),
-        // A script that counted four failures.
-        ("a: ok\nFAIL: something else went wrong\n", 4, Verdict::Fail, "exit-failed", "something else"),
-        ("skipped: mount failed\n", 4, Verdict::Skip, "skipped", "mount failed"),
+        ("Failed to open /dev/x\n", 4, Verdict::Skip, "skipped", "/dev/x"),
         // Without a report nobody knows that 2 means an expected failure.
         ("usage\n", 2, Verdict::Fail, "exit-failed", "status 2"),
     ];
@@ -110,6 +108,15 @@ fn the_exit_status_and_the_report_have_to_agree() {
         let cause = judged.cause.map(|cause| (cause.kind(), cause.to_string())).unwrap_or_default();
         assert_eq!(cause.0, kind, "{stdout:?} {code}: {}", cause.1);
         assert!(cause.1.contains(word), "{stdout:?} {code}: {}", cause.1);
+    }
+    // A script that counted four failures, and one that skips.
+    let script = Expected { script: true, ..expected() };
+    for (stdout, verdict) in [
+        ("a: ok\nFAIL: something else went wrong\n", Verdict::Fail),
+        ("skipped: mount failed\n", Verdict::Skip),
+    ] {
+        let judged = judge(&script, &seen(stdout, "", Outcome::Exit { code: 4 }));
+        assert_eq!(judged.verdict, verdict, "{stdout:?}: {:?}", judged.cause);
     }
 }
 
@@ -133,6 +140,12 @@ fn a_report_on_standard_error_is_one() {
     assert_eq!(judged("", REPORT), (Verdict::Pass, 2));
     assert_eq!(judged("words\n", "TAP version 13\n1..2\nok 1 a\n").0, Verdict::Error);
     assert_eq!(judged("", "not ok 1 a\n").0, Verdict::Fail);
+    // What failed on one of them is not mended by the other, whichever has the report.
+    for (stdout, stderr) in [("not ok 1 a\n", REPORT), (REPORT, "not ok 3 c\n")] {
+        let judged = judge(&expected(), &seen(stdout, stderr, Outcome::Exit { code: 0 }));
+        assert_eq!(judged.cause.unwrap().kind(), "case-failed", "{stdout:?} {stderr:?}");
+        assert_eq!(judged.cases.len(), 2);
+    }
     // What is said beside a report is no other.
     assert_eq!(judged(REPORT, "1..7\n"), (Verdict::Pass, 2));
 }
@@ -182,6 +195,9 @@ fn a_command_that_is_not_there_is_a_miss_of_a_script_whatever_it_then_says() {
         // A compiled program's words are its own.
         assert_eq!(judge(&expected(), &seen("", stderr, Outcome::Exit { code: 1 })).verdict, Verdict::Fail);
     }
+    // Who cannot be killed is the kernel's doing, whatever was not there.
+    let stuck = judge(&script, &seen("", "./run.sh: line 3: nc: not found\n", Outcome::Stuck));
+    assert_eq!((stuck.verdict, stuck.cause.unwrap().kind().as_str()), (Verdict::Fail, "test-stuck"));
     for stderr in ["./run.sh: ./helper: not found\n", "key 12: object not found\n"] {
         assert_eq!(
             judge(&script, &seen("", stderr, Outcome::Exit { code: 1 })).verdict,
@@ -234,8 +250,7 @@ fn a_script_may_run_several_programs_that_report_and_each_has_to_be_right() {
         }
     }
     // The shell goes on when one of them is killed before it reports anything.
-    let mut crashed = seen(&two, "", Outcome::Exit { code: 0 });
-    crashed.findings.push(Finding {
+    let finding = Finding {
         kind: Kind::Segfault,
         title: "segfault of futex_requeue".to_owned(),
         line: 7,
@@ -244,9 +259,17 @@ fn a_script_may_run_several_programs_that_report_and_each_has_to_be_right() {
         task: None,
         frame: None,
         at: None,
-    });
-    let judged = |expected: &Expected| judge(expected, &crashed);
-    assert!(judged(&script).cause.unwrap().to_string().contains("segfault of futex_requeue"));
+    };
+    let killed_in = |stdout: &str| Evidence {
+        findings: vec![finding.clone()],
+        ..seen(stdout, "", Outcome::Exit { code: 0 })
+    };
+    let crashed = killed_in(&two);
+    let killed = judge(&script, &crashed).cause.unwrap().to_string();
+    assert!(killed.contains("segfault of futex_requeue"), "{killed}");
+    // A case that was skipped does not hide it.
+    let skips = killed_in(&format!("{REPORT}TAP version 13\n1..1\nok 1 c # SKIP no c\n"));
+    assert_eq!(judge(&script, &skips).cause.unwrap().to_string(), killed);
     // What one program does with its children, it tells.
     assert_ne!(judge(&expected(), &crashed).cause.map(|cause| cause.kind()).as_deref(), Some("no-report"));
     // One program has one report.
