@@ -19,7 +19,8 @@
 #define PORT_WAIT_MS		10000	/* probing the device happens long before this */
 #define CARD_WAIT_MS		1000	/* the same */
 #define SSH_WAIT_MS		30000	/* for a session, and then */
-#define PLAN_WAIT_MS		20000	/* for the plan: together before the host takes us for hung */
+#define PLAN_WAIT_MS		10000	/* for the plan: before the host, which has our hello or has
+					 * not, takes us for hung */
 #define UNHEARD_TRIES		5	/* TCP's own, each twice as long as the last: 6 to 10 s, before
 					 * the host takes our silence for a guest that hangs */
 #define CLOSE_WAIT_MS		60000	/* for the host to read up to 4 MiB that are queued */

@@ -102,7 +102,7 @@ const PATCHED: &[Row] = &[
     ("an sshd that never answers", |_, s| { no_hello(s); s.listens = true; s.shutdown = Some((true, "guest-shutdown".into())); s.agent_words = Some("sshd: no session within 30000 ms: it said nothing".into()) }, Error, "no-sshd", "no session within 30000 ms"),
     ("an agent that listens and then says nothing more", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true; s.at = Some("do_xyzzy+0x1".into()) }, Fail, "boot-hang", "within 60000 ms, it was at do_xyzzy"),
     ("an sshd that never answers a guest that does not go off", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }); s.listens = true; s.agent_words = Some("sshd: no session within 30000 ms: x".into()) }, Error, "no-sshd", "no session"),
-    ("a session, and no plan", |_, s| { no_hello(s); s.listens = true; s.agent_words = Some("connection: no plan within 20000 ms".into()) }, Error, "connection-cut", "no plan within"),
+    ("a session, and no plan", |_, s| { no_hello(s); s.listens = true; s.agent_words = Some("connection: no plan within 10000 ms".into()) }, Error, "connection-cut", "no plan within"),
     ("a boot that hangs over ssh", |_, s| { no_hello(s); aborts(s, Abort::Boot { waited: 60 * SECOND }) }, Fail, "boot-hang", "60000 ms"),
 
     // The stream.
