@@ -95,7 +95,9 @@ pub fn inspect(text: &str) -> Result<Inspected, Refused> {
             let mut file = File::default();
             for name in names.split(' ') {
                 let path = inside(name.strip_prefix("a/").or_else(|| name.strip_prefix("b/")).unwrap_or(""));
-                let path = path.ok_or_else(|| refuse(number, name, names))?;
+                // A name with a blank in it has its prefix before that.
+                let first = if names.starts_with("a/") { names } else { name };
+                let path = path.ok_or_else(|| refuse(number, first, names))?;
                 if !file.paths.contains(&path) {
                     file.paths.push(path);
                 }
@@ -296,6 +298,8 @@ mod tests {
             let plain = git(prefix).split_once('\n').unwrap().1.to_owned();
             assert!(matches!(inspect(&plain), Err(Refused::Prefix { line: 1, .. })));
         }
+        let blank = "diff --git a/my file b/my file\nnew file mode 100644\n";
+        assert!(matches!(inspect(blank), Err(Refused::Path { line: 1, .. })));
         for prefix in ["../", "/", "\""] {
             assert!(matches!(inspect(&git(prefix)), Err(Refused::Path { .. })), "{prefix}");
         }
