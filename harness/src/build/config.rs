@@ -57,6 +57,10 @@ impl Configured {
     /// Whoever has a say in the configuration may turn an ABI off, and Kconfig keeps that: what is asked
     /// of it does not tell, and what came out does.
     fn lose_what_is_off(&mut self, fragments: &[Fragment], command_line: &[String]) {
+        // Kconfig does not know one of an option's two names.
+        let is_on = |abi: &Abi| abi.kernel_options().iter().any(|option| self.is_on(option));
+        let on: Vec<Abi> = Abi::ALL.into_iter().filter(is_on).collect();
+        self.lost.retain(|abi, _| !on.contains(abi));
         for abi in Abi::ALL {
             let options = abi.kernel_options();
             let Some(option) = options.first().filter(|_| !self.lost.contains_key(&abi)) else { continue };
@@ -387,18 +391,25 @@ mod tests {
 
     #[test]
     fn what_is_not_on_in_the_end_is_lost_whoever_turned_it_off() {
-        let lost = |text: &str, lines: &str, command_line: &[&str]| {
+        let lost_beside = |unknown: &[Abi], text: &str, lines: &str, command_line: &[&str]| {
             let (text, requested) = (text.to_owned(), String::new());
-            let (lost, left_out, dropped) = (BTreeMap::new(), Vec::new(), Vec::new());
+            let (left_out, dropped) = (Vec::new(), Vec::new());
+            let lost = unknown.iter().map(|abi| (*abi, "no such symbol".to_owned())).collect();
             let mut made = Configured { text, requested, lost, left_out, dropped };
             let command_line: Vec<String> = command_line.iter().map(|word| (*word).to_owned()).collect();
             made.lose_what_is_off(&[fragment("mine.config", lines)], &command_line);
             made.lost.into_iter().map(|(abi, why)| format!("{abi}: {why}")).collect::<Vec<_>>()
         };
+        let lost =
+            |text: &str, lines: &str, command_line: &[&str]| lost_beside(&[], text, lines, command_line);
         let both = "CONFIG_IA32_EMULATION=y\nCONFIG_X86_X32_ABI=y\n";
         assert_eq!(lost(both, both, &[]), [""; 0]);
         // A kernel of before 5.18.
-        assert_eq!(lost("CONFIG_IA32_EMULATION=y\nCONFIG_X86_X32=y\n", "", &[]), [""; 0]);
+        let old = "CONFIG_IA32_EMULATION=y\nCONFIG_X86_X32=y\n";
+        assert_eq!(lost(old, "", &[]), [""; 0]);
+        assert_eq!(lost_beside(&[Abi::Mx32], old, both, &[]), [""; 0]);
+        let off = lost_beside(&[Abi::Mx32], "CONFIG_IA32_EMULATION=y\n", both, &[]);
+        assert_eq!(off, ["mx32: no such symbol"]);
         assert_eq!(
             lost("CONFIG_IA32_EMULATION=y\n", "CONFIG_IA32_EMULATION=y\n\nCONFIG_X86_X32_ABI=n\n", &[]),
             ["mx32: CONFIG_X86_X32_ABI is not on in its .config: mine.config:3 has CONFIG_X86_X32_ABI=n"]
