@@ -28,6 +28,8 @@ pub(super) struct Names {
 pub(super) struct Unlooked {
     /// There are some that are taken for unchanged (`assume-unchanged`).
     pub assumed: bool,
+    /// The names of those that are not there: git believes them unchanged even when it looks anew.
+    pub gone: Vec<String>,
     /// Of those that are skipped (`skip-worktree`) and there all the same, how many git passes over:
     /// since 2.36 it looks at them if it is told that there is a sparse checkout.
     pub skipped: usize,
@@ -108,11 +110,11 @@ impl Place {
         Ok(names)
     }
 
-    /// The files that git is told not to look at, without a list of all others; none if git cannot read
-    /// its index, which then has no answer to anything else either.
-    pub(super) async fn list_unlooked(&self, shop: &Workshop<'_>) -> Result<Unlooked, Trouble> {
+    /// The files that git is told not to look at, without a list of all others; none if git does not list
+    /// them.
+    pub(super) async fn list_unlooked(&self, shop: &Workshop<'_>) -> Result<Option<Unlooked>, Trouble> {
         let listed = self.ls_files(shop, &[], &[]).await?;
-        Ok(listed.map(|listed| self.unlooked(&listed)).unwrap_or_default())
+        Ok(listed.ok().map(|listed| self.unlooked(&listed)))
     }
 
     fn unlooked(&self, listed: &[u8]) -> Unlooked {
@@ -121,13 +123,19 @@ impl Place {
             return unlooked;
         }
         for Entry { tag, name } in entries(listed) {
-            unlooked.assumed |= tag.is_ascii_lowercase();
-            if tag.eq_ignore_ascii_case(&b'S') {
-                let path = Path::new(OsStr::from_bytes(name));
-                match std::fs::symlink_metadata(self.tree.join(path)) {
-                    Ok(_) => unlooked.skipped += 1,
-                    Err(_) => unlooked.absent.push(String::from_utf8_lossy(name).escape_debug().to_string()),
+            let (assumed, skipped) = (tag.is_ascii_lowercase(), tag.eq_ignore_ascii_case(&b'S'));
+            unlooked.assumed |= assumed;
+            if !assumed && !skipped {
+                continue;
+            }
+            let is_there = std::fs::symlink_metadata(self.tree.join(OsStr::from_bytes(name))).is_ok();
+            match (is_there, skipped) {
+                (true, true) => unlooked.skipped += 1,
+                (true, false) => {}
+                (false, true) => {
+                    unlooked.absent.push(String::from_utf8_lossy(name).escape_debug().to_string())
                 }
+                (false, false) => unlooked.gone.push(String::from_utf8_lossy(name).into_owned()),
             }
         }
         unlooked

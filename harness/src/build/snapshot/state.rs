@@ -84,8 +84,11 @@ impl Place {
     /// What the work tree has beside the commit that is checked out, by name; none if nothing.
     pub(super) async fn uncommitted(&self, shop: &Workshop<'_>) -> Result<Option<String>, Trouble> {
         let Some(commit) = self.resolve_if_any(shop, "HEAD").await? else { return Ok(None) };
-        let unlooked = self.list_unlooked(shop).await?;
-        Ok(match self.changes(shop, &commit, &unlooked).await? {
+        let changes = match self.list_unlooked(shop).await? {
+            None => None,
+            Some(unlooked) => self.changes(shop, &commit, &unlooked).await?,
+        };
+        Ok(match changes {
             None => Some("git cannot tell whether there are any".to_owned()),
             Some(changes) => changes.listed().filter(|_| !broken("range-dirt")),
         })
@@ -102,11 +105,19 @@ impl Place {
         if unlooked.assumed {
             // In our copy of the index: what was changed is taken for unchanged no longer.
             let refresh = self.git(&["update-index", "-q", "--really-refresh"]);
-            refresh.deadline(limits::UNPACK_DEADLINE).status(shop.ctx).await?;
+            let argv = refresh.display();
+            let said = refresh.deadline(limits::UNPACK_DEADLINE).status(shop.ctx).await?;
+            match said.status.code() {
+                // With the second it says that there are changes.
+                Some(0 | 1) => {}
+                Some(_) => return Ok(None),
+                None => return Err(self.no_answer(&argv, said.status, &said.stderr)),
+            }
         }
         let args = ["status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=all"];
         let (changed, absent) = (unlooked.skipped, unlooked.absent.len());
         let mut changes = Changes { changed, absent, ..Changes::default() };
+        unlooked.gone.iter().for_each(|name| changes.add(format!(" D {name}").as_bytes()));
         let mut rest = Vec::new();
         let git = self.git(&args).arg("--untracked-files=all").deadline(limits::UNPACK_DEADLINE);
         let argv = git.display();

@@ -291,6 +291,12 @@ async fn what_git_is_told_not_to_look_at_is_looked_at() {
     assert_eq!(dirty(&taken).as_deref(), Some("2 files changed"));
     let found = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap();
     assert_eq!(found.state.untested.as_deref(), Some("kernel/a.c, kernel/b.c"));
+    // git takes one that is gone for unchanged even when it looks anew.
+    std::fs::remove_file(bench.tree().join("kernel/a.c")).unwrap();
+    assert_eq!(bench.git(&["status", "--porcelain"]), "");
+    assert_eq!(dirty(&bench.take().await).as_deref(), Some("2 files changed"));
+    let found = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap();
+    assert!(found.state.untested.as_deref().unwrap().contains("kernel/a.c"));
     bench.write("kernel/b.c", "b\n");
     bench.write("kernel/a.c", "a\n");
     assert_eq!(dirty(&bench.take().await), None);
@@ -531,6 +537,7 @@ async fn a_git_that_does_not_answer_says_nothing_of_the_tree() {
     let mut bench = Bench::with_git();
     bench.write("kernel/a.c", "one\n");
     bench.commit("kernel: one");
+    bench.git(&["update-index", "--assume-unchanged", "kernel/a.c"]);
     let killed = "kill -KILL $$";
     let fatal = "echo 'fatal: no memory' >&2; exit 128";
     for (asked, how, words) in [
@@ -539,6 +546,8 @@ async fn a_git_that_does_not_answer_says_nothing_of_the_tree() {
         ("rev-parse", killed, "was killed by signal 9"),
         ("rev-parse", fatal, "exited with status 128: fatal: no memory"),
         ("status", killed, "was killed by signal 9"),
+        ("update-index", killed, "was killed by signal 9"),
+        ("ls-files", killed, "was killed by signal 9"),
     ] {
         failing_git(&mut bench, asked, how);
         let error = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap_err().to_string();
@@ -547,7 +556,13 @@ async fn a_git_that_does_not_answer_says_nothing_of_the_tree() {
             assert!(!error.contains(wrong), "{asked}: {error}");
         }
     }
-    for asked in ["rev-parse", "status", "ls-files"] {
+    for asked in ["update-index", "ls-files"] {
+        // Not cut off, and yet it has no answer: that is none of "unchanged".
+        failing_git(&mut bench, asked, fatal);
+        let found = range(&bench.shop(), &bench.tree(), "HEAD~1..HEAD").await.unwrap();
+        assert_eq!(found.state.untested.as_deref(), Some("git cannot tell whether there are any"), "{asked}");
+    }
+    for asked in ["rev-parse", "status", "ls-files", "update-index"] {
         failing_git(&mut bench, asked, killed);
         let error = bench.try_take(&bench.tree()).await.unwrap_err();
         assert!(error.contains(asked) && error.contains("killed by signal 9"), "{asked}: {error}");
