@@ -10,7 +10,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::broken::broken;
@@ -76,6 +76,11 @@ pub enum MailError {
     Missing { version: u32, of: u32, missing: Vec<u32>, have: Vec<MailName> },
     #[error("{}part {number} is there twice, and the diffs differ: {first} and {second}", version_text(*version))]
     Differ { version: u32, number: u32, first: MailName, second: MailName },
+    #[error(
+        "{mail} is somebody else's answer to {first}, and neither says which part of what it is: save the series \
+         alone, or number its patches (`git format-patch -n`)"
+    )]
+    Proposal { mail: MailName, first: MailName },
     #[error("{}the mails do not agree how many parts there are: {first} and {second}", version_text(*version))]
     Mixed { version: u32, first: MailName, second: MailName },
     #[error("{mail} calls itself a patch, and there is no diff in it")]
@@ -139,7 +144,18 @@ fn some(names: &[String]) -> String {
 struct Found {
     mail: MailName,
     subject: Subject,
+    /// Who sent it.
+    sender: String,
+    /// Whether its mail answers another one.
+    answers: bool,
     text: String,
+}
+
+impl Found {
+    /// Whether somebody else answered this series with it: then it is no part of it, but a proposal.
+    fn is_proposal_to(&self, series: &Found) -> bool {
+        self.answers && self.sender != series.sender && !broken("mail-proposal")
+    }
 }
 
 /// Reads a series from the bytes of an mbox.
@@ -184,7 +200,8 @@ pub fn read_mbox(bytes: &[u8]) -> Result<MailSeries, MailError> {
                 notes.push(format!("{name} has bytes that its charset does not have: they became U+FFFD"));
             }
             let to = if subject.is_patch { &mut found } else { &mut untagged };
-            to.push(Found { mail: name.clone(), subject, text });
+            let (sender, answers) = (mail.sender.clone(), mail.answers);
+            to.push(Found { mail: name.clone(), subject, sender, answers, text });
         }
     }
     if replies > 0 {
@@ -227,18 +244,31 @@ fn number_in_order(mut found: Vec<Found>) -> Vec<Found> {
 
 /// Patches of which none has a number (`git format-patch -N`), each once: `git am` takes them as they
 /// stand in the file, too.
-fn in_file_order(found: Vec<Found>, notes: &mut Vec<String>) -> Vec<Found> {
+fn in_file_order(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Result<Vec<Found>, MailError> {
     let mut distinct: Vec<Found> = Vec::new();
+    let mut diffs: HashMap<String, MailName> = HashMap::new();
+    let mut titles: HashMap<String, (u32, MailName)> = HashMap::new();
     for one in found {
-        match distinct.iter().find(|known| diff_of(&known.text) == diff_of(&one.text)) {
-            Some(known) => notes.push(format!("{} is the same patch as {}", one.mail, known.mail)),
-            None => distinct.push(one),
+        if let Some(known) = diffs.get(diff_of(&one.text)) {
+            notes.push(format!("{} is the same patch as {known}", one.mail));
+            continue;
         }
+        if let Some(first) = distinct.first().filter(|first| one.is_proposal_to(first)) {
+            return Err(MailError::Proposal { mail: one.mail, first: first.mail.clone() });
+        }
+        // Sent again, and not the same.
+        if let Some((number, first)) = titles.get(&one.subject.title).cloned() {
+            return Err(MailError::Differ { version, number, first, second: one.mail });
+        }
+        let number = distinct.len() as u32 + 1;
+        titles.insert(one.subject.title.clone(), (number, one.mail.clone()));
+        diffs.insert(diff_of(&one.text).to_owned(), one.mail.clone());
+        distinct.push(one);
     }
     if distinct.len() > 1 {
         notes.push(format!("no mail has a number: {} patches, in the order of the file", distinct.len()));
     }
-    number_in_order(distinct)
+    Ok(number_in_order(distinct))
 }
 
 /// The newest version that is complete.
@@ -251,7 +281,17 @@ fn choose(found: Vec<Found>, mut notes: Vec<String>) -> Result<MailSeries, MailE
     let mut newest_trouble = None;
     let mut passed_over = Vec::new();
     while let Some((version, found)) = versions.pop_last() {
-        let found = if one_by_one { in_file_order(found, &mut notes) } else { found };
+        let is_numbered = |found: &Found| found.subject.number.is_some();
+        if let Some(older) = versions.values().flatten().find(|older| is_numbered(older))
+            && !found.iter().any(is_numbered)
+            && found.iter().all(|one| one.is_proposal_to(older))
+        {
+            let mails: Vec<MailName> = found.into_iter().map(|one| one.mail).collect();
+            let series = &older.mail;
+            notes.push(format!("somebody else's answer to {series} is no part of it: {}", names(&mails)));
+            continue;
+        }
+        let found = if one_by_one { in_file_order(version, found, &mut notes)? } else { found };
         match assemble(version, found, &mut notes) {
             Ok(patches) => {
                 for (newer, trouble) in passed_over {

@@ -112,12 +112,23 @@ pub fn check_parts(files: &[(String, Option<(u32, u32)>)]) -> Result<Vec<String>
         let have = files.iter().map(|(name, _)| name.clone()).collect();
         return Err(MailError::MissingFile { of, missing, have });
     }
+    let mut notes = Vec::new();
+    if !missing.is_empty() {
+        let unplaced = files.iter().filter(|(_, place)| place.is_none()).map(|(name, _)| name.clone());
+        notes.push(format!(
+            "by the subjects {} of {of} {} not there: {} without a number is taken for that",
+            super::list(&missing),
+            super::verb(&missing),
+            super::some(&unplaced.collect::<Vec<_>>())
+        ));
+    }
     let odd = placed.windows(2).find(|two| two[0].1 >= two[1].1);
     let note = |two: &[(&String, u32, u32)]| {
         let (name, number, _) = two[1];
         format!("{name} calls itself part {number} of {of}: the order is that of the names")
     };
-    Ok(odd.map(note).into_iter().collect())
+    notes.extend(odd.map(note));
+    Ok(notes)
 }
 
 /// Version and number at the start of a name.

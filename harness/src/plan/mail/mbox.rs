@@ -69,8 +69,13 @@ pub(super) struct Diff {
 }
 
 /// What is of interest in a mail.
+#[derive(Default)]
 pub(super) struct Mail {
     pub subject: String,
+    /// The address that it is from, in small letters; empty if it does not say.
+    pub sender: String,
+    /// Whether it answers another mail.
+    pub answers: bool,
     pub diffs: Vec<Diff>,
     /// Its text is not what lies in the file.
     pub is_encoded: bool,
@@ -79,7 +84,7 @@ pub(super) struct Mail {
 impl Mail {
     pub fn read(raw: &Raw) -> Mail {
         let Some(message) = MessageParser::default().parse(&raw.bytes) else {
-            return Mail { subject: String::new(), diffs: Vec::new(), is_encoded: false };
+            return Mail::default();
         };
         let subject = message.subject().unwrap_or_default().trim().to_owned();
         let texts = message.parts.iter().filter_map(text_of);
@@ -89,7 +94,9 @@ impl Mail {
             diffs.push(Diff { subject: own_subject(&text), text });
         }
         let is_encoded = message.parts.len() > 1 || message.parts.iter().any(is_encoded);
-        Mail { subject, diffs, is_encoded }
+        let sender = message.from().and_then(|from| from.first()?.address()).unwrap_or_default();
+        let answers = message.in_reply_to().as_text().is_some();
+        Mail { subject, sender: sender.to_ascii_lowercase(), answers, diffs, is_encoded }
     }
 }
 
