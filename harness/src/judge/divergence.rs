@@ -1,4 +1,4 @@
-//! Where the ABIs disagree. Pure.
+//! Where the ABIs disagree, or the transports. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,13 +6,13 @@ use super::contract;
 use crate::broken::broken;
 use crate::model::{Abi, CaseResult, Cause, Verdict};
 
-/// One case on which the ABIs do not agree.
+/// One case on which the ABIs do not agree, or whoever else reports the same cases.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Divergence {
+pub struct Divergence<By: Ord = Abi> {
     /// The case.
     pub case: String,
     /// What each ABI said of it: verdict and message; `None` where the case did not appear.
-    pub said: BTreeMap<Abi, Option<(Verdict, Option<String>)>>,
+    pub said: BTreeMap<By, Option<(Verdict, Option<String>)>>,
 }
 
 /// Compares the cases of one kernel and leg across the ABIs that ran. A case agrees when each ABI
@@ -24,8 +24,8 @@ pub struct Divergence {
 ///
 /// A contract's case agrees when what the call returned is the same. An ABI that cannot express it
 /// has no part in it; that none vanished was seen when the cell was judged.
-pub fn divergences(cells: &BTreeMap<Abi, &[CaseResult]>) -> Vec<Divergence> {
-    let mut rows: Vec<(String, BTreeMap<Abi, &CaseResult>)> = Vec::new();
+pub fn divergences<By: Ord + Copy>(cells: &BTreeMap<By, &[CaseResult]>) -> Vec<Divergence<By>> {
+    let mut rows: Vec<(String, BTreeMap<By, &CaseResult>)> = Vec::new();
     let mut places: HashMap<(&str, usize), usize> = HashMap::new();
     for (&abi, cases) in cells {
         let mut times: HashMap<&str, usize> = HashMap::new();
@@ -44,7 +44,7 @@ pub fn divergences(cells: &BTreeMap<Abi, &[CaseResult]>) -> Vec<Divergence> {
     for (case, row) in rows {
         let of_contract = contract::is_case(&case);
         let asked = || cells.keys().filter(|abi| !of_contract || row.contains_key(abi));
-        let said = |abi: &Abi| {
+        let said = |abi: &By| {
             let case = row.get(abi)?;
             let returned = contract::returned(case.message.as_deref()).filter(|_| of_contract);
             Some((case.verdict, returned))
@@ -52,7 +52,7 @@ pub fn divergences(cells: &BTreeMap<Abi, &[CaseResult]>) -> Vec<Divergence> {
         let mut all = asked().map(said);
         let first = all.next().flatten();
         if all.any(|one| one != first) {
-            let said = |abi: &Abi| row.get(abi).map(|case| (case.verdict, case.message.clone()));
+            let said = |abi: &By| row.get(abi).map(|case| (case.verdict, case.message.clone()));
             found.push(Divergence { case, said: asked().map(|abi| (*abi, said(abi))).collect() });
         }
     }
@@ -74,12 +74,15 @@ pub fn in_value(cells: &BTreeMap<Abi, &[CaseResult]>) -> Option<Cause> {
 }
 
 /// Makes one of the rows that stand at the same place in every report and differ in numbers alone.
-fn join_numbered(rows: &mut Vec<(String, BTreeMap<Abi, &CaseResult>)>, cells: &BTreeMap<Abi, &[CaseResult]>) {
-    let place = |abi: &Abi, case: &CaseResult| cells[abi].iter().position(|other| std::ptr::eq(other, case));
+fn join_numbered<By: Ord>(
+    rows: &mut Vec<(String, BTreeMap<By, &CaseResult>)>,
+    cells: &BTreeMap<By, &[CaseResult]>,
+) {
+    let place = |abi: &By, case: &CaseResult| cells[abi].iter().position(|other| std::ptr::eq(other, case));
     let is_numbered =
-        |name: &str, row: &BTreeMap<Abi, &CaseResult>| row.len() < cells.len() && !contract::is_case(name);
+        |name: &str, row: &BTreeMap<By, &CaseResult>| row.len() < cells.len() && !contract::is_case(name);
     let mut first: HashMap<(Option<usize>, String), usize> = HashMap::new();
-    let mut kept: Vec<(String, BTreeMap<Abi, &CaseResult>)> = Vec::new();
+    let mut kept: Vec<(String, BTreeMap<By, &CaseResult>)> = Vec::new();
     for (name, row) in rows.drain(..) {
         // Who is not in every report may have its like in the others; a contract's case knows its name.
         let mut places =

@@ -124,8 +124,14 @@ pub enum Cause {
     NoExec { program: String, errno: i32, hint: String },
     #[error("the ABIs answer differently in {cases} cases that each passed; first: {first}")]
     AbisDiffer { cases: u64, first: String },
-    #[error("the transports disagree: over serial {serial}; over ssh {ssh}")]
-    TransportsDiffer { serial: String, ssh: String },
+    #[error("the transports disagree: over serial {serial}; over ssh {ssh}{first}")]
+    TransportsDiffer {
+        serial: String,
+        ssh: String,
+        /// The first case that is not the same, with what it came to over either; empty if it is no case.
+        #[serde(default)]
+        first: String,
+    },
 
     // The test said so.
     #[error("the selftest skipped: {reason}")]
@@ -286,6 +292,22 @@ impl Cause {
             | Interrupted { .. }
             | Harness { .. } => Verdict::Error,
         }
+    }
+
+    /// Whether the kernel is at fault by its own words, or by its silence: nothing else explains that.
+    pub fn is_of_kernel(&self) -> bool {
+        use Cause::*;
+        matches!(
+            self,
+            Panic { .. }
+                | KernelFault { .. }
+                | Hang { .. }
+                | BootHang { .. }
+                | Reset
+                | EarlyPowerOff
+                | TestStuck { .. }
+                | Tainted { .. }
+        )
     }
 
     /// Whether the host, and not guest, kernel or inputs, kept a cell from its verdict: then the same cell

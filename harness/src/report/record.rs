@@ -1,5 +1,6 @@
 //! `run.json`: all that one run found out. Every report is made from this and from nothing else.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::sealed;
 use crate::broken::broken;
 use crate::judge::console::Finding;
 use crate::judge::contract;
+use crate::judge::divergence::{Divergence, divergences};
 use crate::judge::verdict::{Entry, Recorded};
 use crate::judge::watch::Evidence;
 use crate::model::{
@@ -360,9 +362,14 @@ impl CellRecord {
     pub fn merge(self, ssh: CellRecord) -> CellRecord {
         let differ = self.differs_from(&ssh) && !broken("transports-differ");
         let causes = [&self, &ssh].map(|cell| cell.cause.clone());
-        let cause = Cause::TransportsDiffer { serial: self.in_words(), ssh: ssh.in_words() };
+        let cause = Cause::TransportsDiffer {
+            serial: self.in_words(),
+            ssh: ssh.in_words(),
+            first: self.cases_that_differ(&ssh).first().map(words_of).unwrap_or_default(),
+        };
         let transports = [&self.transports[..], &ssh.transports].concat();
-        let (mut cell, other) = match ssh.verdict.weight() > self.verdict.weight() {
+        let [of_serial, of_ssh] = [&self, &ssh].map(|cell| weight(cell.verdict, cell.cause.as_ref()));
+        let (mut cell, other) = match of_ssh > of_serial {
             true => (ssh, self),
             false => (self, ssh),
         };
@@ -407,24 +414,28 @@ impl CellRecord {
         if died(self) && died(other) && cause(self) == cause(other) {
             return false;
         }
-        self.verdict != other.verdict || self.answers() != other.answers()
+        self.verdict != other.verdict || !self.cases_that_differ(other).is_empty()
     }
 
-    /// What has to be the same over every transport: each case's name and verdict, and of a contract's
-    /// what the call returned. Other messages may name an address or a process.
-    fn answers<'a>(&'a self) -> Vec<(&'a str, Verdict, Option<&'a str>)> {
-        let answer = |CaseResult { name, verdict, message }: &'a CaseResult| {
-            let returned = contract::returned(message.as_deref()).filter(|_| contract::is_case(name));
-            (name.as_str(), *verdict, returned)
-        };
-        self.cases.iter().map(answer).collect()
+    /// What has to be the same over both transports has to be the same by all ABIs: each case and its
+    /// verdict, and of a contract's what the call returned. Names and messages may have a process's number.
+    fn cases_that_differ(&self, ssh: &CellRecord) -> Vec<Divergence<Transport>> {
+        divergences(&BTreeMap::from([
+            (Transport::Serial, self.cases.as_slice()),
+            (Transport::Ssh, ssh.cases.as_slice()),
+        ]))
     }
 
     /// The folder, below the run's, with the logs of the guest that this record is the evidence of: where
     /// the cell went over both transports, of the one that weighs more.
     pub fn evidence(&self) -> &str {
         match &self.transports[..] {
-            [serial, ssh] if ssh.verdict.weight() > serial.verdict.weight() => &ssh.logs,
+            [serial, ssh]
+                if weight(ssh.verdict, ssh.cause.as_ref())
+                    > weight(serial.verdict, serial.cause.as_ref()) =>
+            {
+                &ssh.logs
+            }
             [serial, _] => &serial.logs,
             _ => &self.logs,
         }
@@ -440,6 +451,23 @@ impl CellRecord {
     pub fn passed(&self) -> (usize, usize) {
         (self.cases.iter().filter(|case| case.verdict == Verdict::Pass).count(), self.cases.len())
     }
+}
+
+/// Which of two halves of a cell is looked at: the one that weighs more, and of equal ones not that which
+/// the host kept from its verdict, since another attempt may come to a better one.
+fn weight(verdict: Verdict, cause: Option<&CauseRecord>) -> (u8, bool) {
+    (verdict.weight(), !cause.is_some_and(|cause| cause.detail.is_of_host()))
+}
+
+/// A case that is not the same over both transports.
+fn words_of(found: &Divergence<Transport>) -> String {
+    let said = found.said.iter().map(|(transport, said)| {
+        let Some((verdict, message)) = said else { return format!("{transport} did not report it") };
+        let returned = contract::returned(message.as_deref()).filter(|_| contract::is_case(&found.case));
+        let returned = returned.map(|returned| format!(", {returned}")).unwrap_or_default();
+        format!("{transport} {verdict}{returned}")
+    });
+    format!("; first: {}: {}", found.case, said.collect::<Vec<_>>().join("; "))
 }
 
 impl Attempted for CellRecord {
@@ -627,6 +655,14 @@ mod tests {
             assert_eq!((cell.verdict, cell.cause.as_ref().unwrap().detail.clone()), (Verdict::Error, cause));
             assert!(cell.attempt().is_of_host() && cell.also.is_empty(), "{cell:?}");
         }
+        // Of two errors it is the one that another attempt would not mend.
+        let refused = || Some(Cause::PlanMismatch { program: "x".to_owned(), detail: "y".to_owned() });
+        for (serial, ssh, logs) in [(lost(), refused(), "m64/ssh"), (refused(), lost(), "m64/serial")] {
+            let cell = both((serial, &[]), (ssh, &[]));
+            assert_eq!(cell.cause.as_ref().unwrap().kind, "plan-mismatch");
+            assert_eq!((cell.verdict, cell.evidence(), cell.also.len()), (Verdict::Error, logs, 1));
+            assert!(!cell.attempt().is_of_host());
+        }
         // It excuses no failure of the kernel's, however that one came to light.
         let cell = both((lost(), &[]), (failed(), B_FAILED));
         assert_eq!(
@@ -672,11 +708,14 @@ mod tests {
         };
         let merged = |name: &str, [one, other]: [&str; 2]| {
             let cell = says(Transport::Serial, name, one).merge(says(Transport::Ssh, name, other));
-            cell.cause.map(|cause| cause.kind)
+            cell.cause.map(|cause| (cause.kind, cause.text))
         };
         let name = contract::case_name("flags/0x1");
         assert_eq!(merged(&name, ["returned 1\nat 0x10", "returned 1\nat 0x20"]), None);
-        assert_eq!(merged(&name, ["returned 1", "returned 2"]).as_deref(), Some("transports-differ"));
+        let (kind, text) = merged(&name, ["returned 1", "returned 2"]).unwrap();
+        assert_eq!(kind, "transports-differ");
+        let first = "; first: contract/flags/0x1: serial pass, returned 1; ssh pass, returned 2";
+        assert!(text.ends_with(first), "{text}");
         // What a selftest prints beside its verdict is its own.
         assert_eq!(merged("basic", ["returned 1", "returned 2"]), None);
     }
