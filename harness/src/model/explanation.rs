@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Abi, ProgramId, RelPath};
 
 /// What somebody found out by reading the code. It holds for what was seen then: an ABI that differs
-/// since is not explained.
+/// since is not explained, and no note explains a kernel that fell over, but one of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -15,7 +15,9 @@ use super::attempts::{AttemptRecord, Attempted};
 use super::record::{CauseRecord, Durations, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord};
 use super::sealed;
 use crate::judge::divergence::divergences;
-use crate::model::{Abi, CaseResult, Explanation, Hello, Judged, KernelName, ProgramId, RelPath, Verdict};
+use crate::model::{
+    Abi, CaseResult, Doing, Explanation, Hello, Judged, KernelName, ProgramId, RelPath, Verdict,
+};
 
 /// The version of this format: raised when a reader of the one before would misread it.
 pub const SCHEMA: u32 = 1;
@@ -265,7 +267,10 @@ pub fn disagreements(run: &KselftestRecord, known: &[Explanation]) -> Vec<Disagr
             let of_first = said.values().next().copied();
             let differ: Vec<Abi> =
                 said.iter().filter(|(_, one)| Some(**one) != of_first).map(|(abi, _)| *abi).collect();
-            let note = known.iter().find(|note| note.concerns(&id, case.as_deref(), &differ)).cloned();
+            let note = known.iter().find(|note| {
+                note.concerns(&id, case.as_deref(), &differ) && may_explain(note, ran.values().copied())
+            });
+            let note = note.cloned();
             let ProgramId { kernel, dir, program, .. } = id;
             Disagreement { kernel, dir, program, case, said, messages, note }
         };
@@ -292,6 +297,14 @@ pub fn disagreements(run: &KselftestRecord, known: &[Explanation]) -> Vec<Disagr
     found
 }
 
+/// Whether a note may be about cells that came to this: it was written when no kernel had fallen over, or
+/// because it had.
+fn may_explain<'a>(note: &Explanation, cells: impl IntoIterator<Item = &'a ProgramRecord>) -> bool {
+    let of_kernel =
+        |cell: &ProgramRecord| cell.cause.iter().chain(&cell.also).any(|cause| cause.detail.is_of_kernel());
+    note.what == Doing::Kernel || !cells.into_iter().any(of_kernel)
+}
+
 /// What is known of programs that fail alike by all ABIs that ran.
 pub fn alike(run: &KselftestRecord, known: &[Explanation]) -> Vec<Alike> {
     let about = |row: BTreeMap<Abi, &ProgramRecord>| {
@@ -300,7 +313,10 @@ pub fn alike(run: &KselftestRecord, known: &[Explanation]) -> Vec<Alike> {
         let first = *ran.first()?;
         let failed = ran.iter().all(|cell| cell.verdict == first.verdict) && first.verdict != Verdict::Pass;
         let id = first.id();
-        let note = known.iter().find(|note| failed && note.concerns_all(&id))?.clone();
+        let note = known
+            .iter()
+            .find(|note| failed && note.concerns_all(&id) && may_explain(note, ran.iter().copied()));
+        let note = note?.clone();
         let ProgramId { kernel, dir, program, .. } = id;
         Some(Alike { kernel, dir, program, note })
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Cause, Doing};
+use crate::model::{Cause, Doing, FaultSummary};
 use crate::report::text::Paint;
 
 fn case(name: &str, verdict: Verdict) -> CaseResult {
@@ -156,6 +156,36 @@ fn what_fails_alike_by_all_abis_is_no_disagreement_and_may_be_explained() {
     assert!(page.contains("**fail**: 1 of 2 cases failed; first: wake (test: it wants mkfs)"), "{page}");
     let missed = run.cells.iter().find(|cell| cell.verdict == Verdict::Miss).unwrap();
     assert_eq!(run.known_of(missed), None);
+}
+
+/// A note that was written of a test's failure says nothing of a kernel that falls over in the same program.
+#[test]
+fn a_kernel_that_fell_over_is_explained_by_no_note_on_a_test() {
+    let fault = FaultSummary { kind: "oops".to_owned(), title: "oops in futex_wait".to_owned(), line: 7 };
+    let all = Explanation { case: None, abis: Abi::ALL.to_vec(), ..explanation() };
+    let of_kernel = Explanation { what: Doing::Kernel, ..all.clone() };
+    let note_of = |run: &KselftestRecord| run.disagreements[0].note.clone();
+    let mut run = run();
+    run.explain(&[explanation()]);
+    assert_eq!(note_of(&run), Some(explanation()));
+    let oops = Cause::KernelFault { fault };
+    for cell in run.cells.iter_mut().filter(|cell| cell.program.as_str() == "futex_wait") {
+        if cell.verdict == Verdict::Fail {
+            cell.also.push(CauseRecord::from(&oops));
+        }
+    }
+    run.explain(&[explanation()]);
+    assert_eq!(note_of(&run), None);
+    run.explain(&[Explanation { what: Doing::Kernel, ..explanation() }]);
+    assert!(note_of(&run).is_some());
+    for cell in run.cells.iter_mut().filter(|cell| cell.program.as_str() == "futex_wait") {
+        (cell.verdict, cell.cause) = (Verdict::Fail, Some(CauseRecord::from(&oops)));
+        cell.cases.clear();
+    }
+    run.explain(std::slice::from_ref(&all));
+    assert!(run.alike.is_empty());
+    run.explain(&[of_kernel]);
+    assert_eq!(run.alike.len(), 1);
 }
 
 #[test]
