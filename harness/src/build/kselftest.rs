@@ -22,6 +22,7 @@ use super::series::Overlay;
 use super::source::Pristine;
 use super::tree::ended_by_itself;
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
+use crate::broken::broken;
 use crate::limits;
 use crate::model::{Abi, Cause, RelPath, Stage};
 use crate::plan::host::first_error;
@@ -270,7 +271,7 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
             .input("libraries", shop.libraries(*abi))
             .input("host's libraries", recipe.libraries)
             .input("sanitizers", if recipe.sanitizers { "yes" } else { "no" })
-            .input("installed", "with TEST_INCLUDES")
+            .input("installed", "with TEST_INCLUDES, and nothing of another ABI")
     };
     // What it took from the host is known once it was built.
     let name = Hash::of(format!("kselftest-taken:{}", asked().finish().as_str()).as_bytes());
@@ -454,8 +455,9 @@ fn program(name: &str, path: &Path, abi: Abi, why: impl FnOnce() -> Unbuilt) -> 
     Ok(program)
 }
 
-/// The libraries of everything that was installed, and what lies there and cannot do its work: it is of
-/// another ABI, or its library is not here. A program whose library is not here loses its cell.
+/// The libraries of everything that was installed, and what lies there and cannot do its work: its library
+/// is not here, or it is of another ABI, and then it does not lie there any longer. A program whose library
+/// is not here loses its cell.
 async fn bring_all(
     shop: &Workshop<'_>,
     root: &Path,
@@ -474,8 +476,14 @@ async fn bring_all(
         let mut facts = match elf::prove(&bytes, abi) {
             Ok(facts) => facts,
             Err(found) => {
-                if !is_listed && elf::is_executable(&bytes) {
-                    unfit.push((name, format!("it was built as {found}")));
+                if elf::is_executable(&bytes) {
+                    // It would run, and a script that calls it would report of that ABI and not of this one.
+                    if !broken("helper-abi") {
+                        fs::remove_file(&path)?;
+                    }
+                    if !is_listed {
+                        unfit.push((name, format!("it was built as {found}")));
+                    }
                 }
                 continue;
             }

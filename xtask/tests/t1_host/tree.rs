@@ -200,6 +200,26 @@ pub fn users_selftest() {
     let new = run("new", "new");
     assert_eq!(verdicts(&new, "t"), ["pass"; 3], "{new}");
     assert!(asks(&new, "new"), "{new}");
+    // What a script would call lies there for the ABI that it was built for, and for no other one.
+    write("helped/t.c", TEST);
+    write("helped/helper.c", "int main(void) { return 0; }\n");
+    write(
+        "helped/Makefile",
+        &MAKEFILE.replace("install: all\n", "install: all\n\tgcc -m64 -o $(INSTALL_PATH)/helper helper.c\n"),
+    );
+    let helped = run("helped", "helped");
+    let record: Value = serde_json::from_str(&helped.stdout).unwrap();
+    let notes = record["kernels"][0]["dirs"][0]["notes"].to_string();
+    for (flag, lacks) in [("-m64", false), ("-m32", true), ("-mx32", true)] {
+        let note = format!("helper was not built for {flag}: it was built as a -m64 binary");
+        assert_eq!(notes.contains(&note), lacks, "{notes} {helped}");
+    }
+    let entries = world.cache.join("entry/kselftest");
+    let archives = std::fs::read_dir(entries).unwrap().map(|entry| entry.unwrap().path().join("archive"));
+    let has = |archive: &[u8], name: &str| archive.windows(name.len()).any(|here| here == name.as_bytes());
+    let archives: Vec<Vec<u8>> = archives.filter_map(|path| std::fs::read(path).ok()).collect();
+    let with = |name: &str| archives.iter().filter(|archive| has(archive, name)).count();
+    assert_eq!((with("/helped/t\0"), with("/helped/helper\0")), (3, 1));
     // Sanitizers, where a Makefile heeds what it is told of them and where it does not.
     let flags = |flags: &str| MAKEFILE.replace("$(KHDR_INCLUDES)", &format!("$(KHDR_INCLUDES) {flags}"));
     for (dir, words, expected) in [
