@@ -116,6 +116,13 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
         }
         weigh(expected, evidence, &heard, &mut causes);
     }
+    let well = causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
+    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && well) {
+        // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
+        // may let its children die, and tells by its own end.
+        let detail = format!("a program that it runs was killed: {}", killed.title);
+        causes.push(Cause::NoReport { program: expected.program.clone(), detail });
+    }
     let own = &causes[ended..];
     // It looked for itself, and skipped.
     let skipped = !own.is_empty() && own.iter().all(|cause| cause.verdict() == Verdict::Skip);
@@ -126,13 +133,6 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
             own.iter().any(|cause| matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. }));
         let at = if lack.named && !reported { ended } else { causes.len() };
         causes.insert(at, lack.cause);
-    }
-    let well = causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
-    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && well) {
-        // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
-        // may let its children die, and tells by its own end.
-        let detail = format!("a program that it runs was killed: {}", killed.title);
-        causes.push(Cause::NoReport { program: expected.program.clone(), detail });
     }
     verdict::tainted(runs, seen, 0, &mut causes);
     verdict::blind(seen, &mut causes);
