@@ -10,7 +10,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use crate::broken::broken;
@@ -152,7 +152,7 @@ struct Found {
 }
 
 impl Found {
-    /// Whether somebody else answered this series with it: then it is no part of it, but a proposal.
+    /// Whether somebody else answered this mail with it: then it is no part of its series, but a proposal.
     fn is_proposal_to(&self, series: &Found) -> bool {
         self.answers && self.sender != series.sender && !broken("mail-proposal")
     }
@@ -253,11 +253,9 @@ fn in_file_order(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Re
             notes.push(format!("{} is the same patch as {known}", one.mail));
             continue;
         }
-        if let Some(first) = distinct.first().filter(|first| one.is_proposal_to(first)) {
-            return Err(MailError::Proposal { mail: one.mail, first: first.mail.clone() });
-        }
-        // Sent again, and not the same.
-        if let Some((number, first)) = titles.get(&one.subject.title).cloned() {
+        // Sent again, and not the same. Two of one title alone may be two fixups.
+        let known = titles.get(&one.subject.title).filter(|_| one.subject.is_again);
+        if let Some((number, first)) = known.cloned() {
             return Err(MailError::Differ { version, number, first, second: one.mail });
         }
         let number = distinct.len() as u32 + 1;
@@ -271,8 +269,37 @@ fn in_file_order(version: u32, found: Vec<Found>, notes: &mut Vec<String>) -> Re
     Ok(number_in_order(distinct))
 }
 
+/// Without what somebody else answered a series with, as if it were a version of it: one in which no mail
+/// has a number, while those of the series have.
+fn without_proposals(found: Vec<Found>, notes: &mut Vec<String>) -> Result<Vec<Found>, MailError> {
+    let numbered = || found.iter().filter(|one| one.subject.number.is_some());
+    let Some(series) = numbered().next().cloned() else {
+        // Nobody says what a series is here, but for the first mail; what was sent on unchanged is no other.
+        let Some(first) = found.first() else { return Ok(found) };
+        let same = |one: &Found| diff_of(&one.text) == diff_of(&first.text);
+        return match found.iter().find(|one| one.is_proposal_to(first) && !same(one)) {
+            None => Ok(found),
+            Some(odd) => Err(MailError::Proposal { mail: odd.mail.clone(), first: first.mail.clone() }),
+        };
+    };
+    let senders: HashSet<String> = numbered().map(|one| one.sender.clone()).collect();
+    let versions: HashSet<u32> = numbered().map(|one| one.subject.version).collect();
+    let is_proposal = |one: &Found| {
+        let is_of_series = senders.contains(&one.sender) || versions.contains(&one.subject.version);
+        one.answers && !is_of_series && !broken("mail-proposal")
+    };
+    let (proposals, found): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_proposal);
+    if !proposals.is_empty() {
+        let mails: Vec<MailName> = proposals.into_iter().map(|one| one.mail).collect();
+        let series = &series.mail;
+        notes.push(format!("somebody else's answer to {series} is no part of it: {}", names(&mails)));
+    }
+    Ok(found)
+}
+
 /// The newest version that is complete.
 fn choose(found: Vec<Found>, mut notes: Vec<String>) -> Result<MailSeries, MailError> {
+    let found = without_proposals(found, &mut notes)?;
     let mut versions: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
     for one in found {
         versions.entry(one.subject.version).or_default().push(one);
@@ -281,16 +308,6 @@ fn choose(found: Vec<Found>, mut notes: Vec<String>) -> Result<MailSeries, MailE
     let mut newest_trouble = None;
     let mut passed_over = Vec::new();
     while let Some((version, found)) = versions.pop_last() {
-        let is_numbered = |found: &Found| found.subject.number.is_some();
-        if let Some(older) = versions.values().flatten().find(|older| is_numbered(older))
-            && !found.iter().any(is_numbered)
-            && found.iter().all(|one| one.is_proposal_to(older))
-        {
-            let mails: Vec<MailName> = found.into_iter().map(|one| one.mail).collect();
-            let series = &older.mail;
-            notes.push(format!("somebody else's answer to {series} is no part of it: {}", names(&mails)));
-            continue;
-        }
         let found = if one_by_one { in_file_order(version, found, &mut notes)? } else { found };
         match assemble(version, found, &mut notes) {
             Ok(patches) => {

@@ -13,6 +13,8 @@ pub(super) struct Subject {
     /// None where the tag has no `n/m`: a single patch.
     pub number: Option<u32>,
     pub of: u32,
+    /// It says that it was sent before.
+    pub is_again: bool,
     /// Without the tags.
     pub title: String,
 }
@@ -25,6 +27,7 @@ impl Subject {
             version: 1,
             number: None,
             of: 1,
+            is_again: false,
             title: String::new(),
         };
         let mut rest = text.trim();
@@ -52,6 +55,7 @@ impl Subject {
             if let Some(version) = version.and_then(|digits| digits.parse().ok()) {
                 self.version = version;
             }
+            self.is_again |= upper == "RESEND" || upper == "REPOST";
             self.is_patch |= upper.starts_with("PATCH") || upper == "RFC";
             if let Some((number, of)) = word.split_once('/')
                 && let (Ok(number), Ok(of)) = (number.parse::<u32>(), of.parse::<u32>())
