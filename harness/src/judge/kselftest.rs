@@ -128,9 +128,11 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
     let skipped = !own.is_empty() && own.iter().all(|cause| cause.verdict() == Verdict::Skip);
     if !skipped && let Some(lack) = missing_means(expected, seen, &cases, !own.is_empty()) {
         // A case that failed is evidence of its own: what was not there may have nothing to do with it.
-        // So is a program that cannot be killed, which is the kernel's doing.
-        let reported =
-            own.iter().any(|cause| matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. }));
+        // So is a program that cannot be killed, which is the kernel's doing, and one that was.
+        let is_evidence = |cause: &Cause| {
+            matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. } | Cause::NoReport { .. })
+        };
+        let reported = own.iter().any(is_evidence);
         let at = if lack.named && !reported { ended } else { causes.len() };
         causes.insert(at, lack.cause);
     }

@@ -268,6 +268,11 @@ fn a_script_may_run_several_programs_that_report_and_each_has_to_be_right() {
     let killed = judge(&script, &crashed).cause.unwrap().to_string();
     assert!(killed.contains("segfault of futex_requeue"), "{killed}");
     // A case that was skipped does not hide it.
+    // Nor does a command that was not there: a miss is compared with no other ABI.
+    let mut lacks = killed_in(&two);
+    lacks.runs[0].stderr = b"./run.sh: line 3: tc: not found\n".to_vec();
+    lacks.runs[0].end.as_mut().unwrap().stderr_bytes = lacks.runs[0].stderr.len() as u64;
+    assert_eq!(judge(&script, &lacks).cause.unwrap().to_string(), killed);
     let skips = killed_in(&format!("{REPORT}TAP version 13\n1..1\nok 1 c # SKIP no c\n"));
     assert_eq!(judge(&script, &skips).cause.unwrap().to_string(), killed);
     // What one program does with its children, it tells.
