@@ -65,7 +65,7 @@ pub const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// From spawn to the agent's hello. It took 0.5 s under TCG alone, and 3 s beside other loads. Over ssh it
 /// counts anew once the agent listens: an agent that lives gives up well before, 30 s without a session
-/// (`SSH_WAIT_MS`) and 20 s without a plan (`PLAN_WAIT_MS` in guest/agent/agent.h), and says so.
+/// (`SSH_WAIT_MS`) and 10 s without a plan (`PLAN_WAIT_MS` in guest/agent/agent.h), and says so.
 pub const BOOT_DEADLINE: Duration = Duration::from_secs(60);
 /// From spawn to the hello when KVM is tried: 0.2 s where KVM works, never where it does not.
 pub const KVM_PROBE_DEADLINE: Duration = Duration::from_secs(5);
