@@ -1,0 +1,316 @@
+//! A cell over both transports: what it came to over each, whether they agree, and which of the two is
+//! looked at. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{CauseRecord, CellRecord, FindingRecord, TransportRecord};
+use crate::broken::broken;
+use crate::judge::contract;
+use crate::judge::divergence::{Divergence, divergences};
+use crate::model::{Cause, Transport, Verdict};
+use crate::report::attempts::Attempted;
+
+impl CellRecord {
+    /// Notes that this is how it went over `transport`.
+    pub fn over(&mut self, transport: Transport) {
+        self.transports = vec![TransportRecord {
+            transport,
+            verdict: self.verdict,
+            cause: self.cause.clone(),
+            passed: self.passed(),
+            durations: self.durations,
+            logs: self.logs.clone(),
+        }];
+    }
+
+    /// One cell of the same cell over serial and over ssh: what it was over both, or a failure if they
+    /// disagree, in which both say how.
+    ///
+    /// The evidence is that of the one that weighs more, whose logs are in [`CellRecord::evidence`]; of the
+    /// other one it has what the kernel said there alone.
+    pub fn merge(self, ssh: CellRecord) -> CellRecord {
+        let differ = self.differs_from(&ssh) && !broken("transports-differ");
+        let causes = [&self, &ssh].map(|cell| cell.cause.clone());
+        let cause = Cause::TransportsDiffer {
+            serial: self.in_words(),
+            ssh: ssh.in_words(),
+            first: self.cases_that_differ(&ssh).first().map(words_of).unwrap_or_default(),
+        };
+        let transports = [&self.transports[..], &ssh.transports].concat();
+        let [of_serial, of_ssh] = [&self, &ssh].map(|cell| weight(cell.verdict, cell.cause.as_ref()));
+        let (mut cell, other) = match of_ssh > of_serial {
+            true => (ssh, self),
+            false => (self, ssh),
+        };
+        if differ {
+            cell.also = causes.into_iter().flatten().chain(cell.also).chain(other.also).collect();
+            cell.verdict = cause.verdict();
+            cell.cause = Some(CauseRecord::from(&cause));
+        } else {
+            for cause in other.cause.into_iter().chain(other.also) {
+                if !cell.cause.iter().chain(&cell.also).any(|told| told.kind == cause.kind) {
+                    cell.also.push(cause);
+                }
+            }
+        }
+        for finding in other.findings {
+            let same = |told: &FindingRecord| (&told.kind, &told.title) == (&finding.kind, &finding.title);
+            if !cell.findings.iter().any(same) {
+                cell.findings.push(FindingRecord { line: 0, ..finding });
+            }
+        }
+        for issue in other.known {
+            if !cell.known.contains(&issue) {
+                cell.known.push(issue);
+            }
+        }
+        cell.transports = transports;
+        cell
+    }
+
+    /// Whether it and the same cell over the other transport disagree.
+    ///
+    /// A guest that the host kept from its verdict has none that could differ: the other one's stands if it
+    /// weighs more, and otherwise the cell is the error that it would be over that transport alone, which
+    /// `--retries` tries again. And of two guests that ended alike before their time, how much of a report
+    /// got out is up to the way that it took.
+    fn differs_from(&self, other: &CellRecord) -> bool {
+        let cause = |cell: &CellRecord| cell.cause.as_ref().map(|cause| cause.kind.clone());
+        let died = |cell: &CellRecord| cell.verdict != Verdict::Pass && cell.durations.run_ms.is_none();
+        if [self, other].iter().any(|cell| cell.attempt().is_of_host()) {
+            return false;
+        }
+        if died(self) && died(other) && cause(self) == cause(other) {
+            return false;
+        }
+        self.verdict != other.verdict || !self.cases_that_differ(other).is_empty()
+    }
+
+    /// What has to be the same over both transports has to be the same by all ABIs: each case and its
+    /// verdict, and of a contract's what the call returned. Names and messages may have a process's number.
+    fn cases_that_differ(&self, ssh: &CellRecord) -> Vec<Divergence<Transport>> {
+        divergences(&BTreeMap::from([
+            (Transport::Serial, self.cases.as_slice()),
+            (Transport::Ssh, ssh.cases.as_slice()),
+        ]))
+    }
+
+    /// The folder, below the run's, with the logs of the guest that this record is the evidence of: where
+    /// the cell went over both transports, of the one that weighs more.
+    pub fn evidence(&self) -> &str {
+        match &self.transports[..] {
+            [serial, ssh]
+                if weight(ssh.verdict, ssh.cause.as_ref())
+                    > weight(serial.verdict, serial.cause.as_ref()) =>
+            {
+                &ssh.logs
+            }
+            [serial, _] => &serial.logs,
+            _ => &self.logs,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let (passed, total) = self.passed();
+        let kind = self.cause.as_ref().map(|cause| format!(" ({})", cause.kind)).unwrap_or_default();
+        format!("{}{kind}, {passed} of {total} cases passed", self.verdict)
+    }
+}
+
+/// Which of two halves of a cell is looked at: the one that weighs more, and of equal ones not that which
+/// the host kept from its verdict, since another attempt may come to a better one.
+fn weight(verdict: Verdict, cause: Option<&CauseRecord>) -> (u8, bool) {
+    (verdict.weight(), !cause.is_some_and(|cause| cause.detail.is_of_host()))
+}
+
+/// A case that is not the same over both transports.
+fn words_of(found: &Divergence<Transport>) -> String {
+    let said = found.said.iter().map(|(transport, said)| {
+        let Some((verdict, message)) = said else { return format!("{transport} did not report it") };
+        let returned = contract::returned(message.as_deref()).filter(|_| contract::is_case(&found.case));
+        let returned = returned.map(|returned| format!(", {returned}")).unwrap_or_default();
+        format!("{transport} {verdict}{returned}")
+    });
+    format!("; first: {}: {}", found.case, said.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Abi, CaseResult, CellId, FaultSummary, Judged, Leg};
+
+    /// A cell over one transport, in which these cases passed or not.
+    fn over(transport: Transport, cause: Option<Cause>, cases: &[(&str, Verdict)]) -> CellRecord {
+        let id = CellId { kernel: "linux-6.12".parse().unwrap(), leg: Leg::Patched, abi: Abi::M64 };
+        let case = |(name, verdict): &(&str, Verdict)| CaseResult {
+            name: (*name).to_owned(),
+            verdict: *verdict,
+            message: None,
+        };
+        let verdict = cause.as_ref().map_or(Verdict::Pass, Cause::verdict);
+        let cases = cases.iter().map(case).collect();
+        let mut cell =
+            CellRecord::new(&id, Judged { verdict, cause, also: Vec::new(), cases, known: Vec::new() });
+        cell.durations.run_ms = Some(1);
+        cell.logs = format!("m64/{transport}");
+        cell.over(transport);
+        cell
+    }
+
+    fn both(
+        serial: (Option<Cause>, &[(&str, Verdict)]),
+        ssh: (Option<Cause>, &[(&str, Verdict)]),
+    ) -> CellRecord {
+        over(Transport::Serial, serial.0, serial.1).merge(over(Transport::Ssh, ssh.0, ssh.1))
+    }
+
+    const OK: &[(&str, Verdict)] = &[("a", Verdict::Pass), ("b", Verdict::Pass)];
+    const B_FAILED: &[(&str, Verdict)] = &[("a", Verdict::Pass), ("b", Verdict::Fail)];
+    const A_FAILED: &[(&str, Verdict)] = &[("a", Verdict::Fail), ("b", Verdict::Pass)];
+
+    fn failed() -> Option<Cause> {
+        Some(Cause::CaseFailed { failed: 1, total: 2, first: "b".to_owned() })
+    }
+
+    #[test]
+    fn a_cell_over_both_transports_is_one_cell_with_the_times_of_both() {
+        let cell = both((None, OK), (None, OK));
+        assert_eq!((cell.verdict, &cell.cause, cell.passed()), (Verdict::Pass, &None, (2, 2)));
+        let transports: Vec<_> = cell.transports.iter().map(|t| (t.transport, t.passed)).collect();
+        assert_eq!(transports, [(Transport::Serial, (2, 2)), (Transport::Ssh, (2, 2))]);
+        let cell = both((failed(), B_FAILED), (failed(), B_FAILED));
+        assert_eq!((cell.verdict, cell.cause.unwrap().kind.as_str()), (Verdict::Fail, "case-failed"));
+        assert_eq!(cell.also, []);
+    }
+
+    #[test]
+    fn transports_that_disagree_fail_and_both_are_heard() {
+        let no_network = || Some(Cause::NoNetwork { detail: "x".to_owned() });
+        for (serial, ssh, said) in [
+            (
+                (None, OK),
+                (no_network(), OK),
+                "over serial pass, 2 of 2 cases passed; over ssh error (no-network)",
+            ),
+            (
+                (failed(), B_FAILED),
+                (None, OK),
+                "over serial fail (case-failed), 1 of 2 cases passed; over ssh pass",
+            ),
+            // The same verdict for another reason is another verdict.
+            ((failed(), B_FAILED), (failed(), A_FAILED), "over serial fail (case-failed)"),
+        ] {
+            let causes = [&serial.0, &ssh.0].map(|cause| cause.as_ref().map(Cause::kind));
+            let cell = both(serial, ssh);
+            let cause = cell.cause.unwrap();
+            assert_eq!((cell.verdict, cause.kind.as_str()), (Verdict::Fail, "transports-differ"));
+            assert!(cause.text.contains(said), "{}", cause.text);
+            let also: Vec<_> = cell.also.iter().map(|cause| Some(cause.kind.clone())).collect();
+            assert_eq!(also, causes.into_iter().filter(Option::is_some).collect::<Vec<_>>());
+        }
+        let hung = Some(Cause::Hang { silent_ms: 1, at: None, fault: None });
+        let cell = both((failed(), OK), (hung, OK));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also[0].kind.as_str()), ("case-failed", "hang"));
+    }
+
+    fn fault(kind: &str) -> FaultSummary {
+        FaultSummary { kind: kind.to_owned(), title: format!("{kind} in do_xyzzy"), line: 7 }
+    }
+
+    #[test]
+    fn of_guests_that_died_alike_the_reports_need_not_be_equally_long() {
+        let dies = |cause: &Cause, transport, cases| {
+            let mut cell = over(transport, Some(cause.clone()), cases);
+            cell.durations.run_ms = None;
+            cell
+        };
+        let panic = Cause::Panic { fault: fault("panic") };
+        let hang = Cause::Hang { silent_ms: 1, at: None, fault: None };
+        let oops = Cause::KernelFault { fault: fault("oops") };
+        for cause in [&panic, &hang, &oops, &Cause::Reset, &Cause::EarlyPowerOff] {
+            let cell = dies(cause, Transport::Serial, OK).merge(dies(cause, Transport::Ssh, &OK[..1]));
+            assert_eq!(cell.cause.unwrap().kind, cause.kind());
+            assert_eq!((cell.verdict, cell.also), (Verdict::Fail, vec![]), "{cause:?}");
+        }
+        // Another death is another one, and a kernel that lives on has a whole report.
+        let cell = dies(&panic, Transport::Serial, OK).merge(dies(&hang, Transport::Ssh, &OK[..1]));
+        assert_eq!(cell.cause.unwrap().kind, "transports-differ");
+        let cell = both((Some(oops.clone()), OK), (Some(oops), &OK[..1]));
+        assert_eq!(cell.cause.unwrap().kind, "transports-differ");
+    }
+
+    #[test]
+    fn what_the_host_did_to_one_transport_is_no_difference_and_is_tried_again() {
+        let lost = || Some(Cause::LostBoot { detail: "x".to_owned() });
+        let cut = || Some(Cause::ConnectionCut { detail: "x".to_owned() });
+        for (serial, ssh) in [((None, OK), (cut(), &OK[..1])), ((lost(), &[][..]), (None, OK))] {
+            let cause = serial.0.clone().or(ssh.0.clone()).unwrap();
+            let cell = both(serial, ssh);
+            assert_eq!((cell.verdict, cell.cause.as_ref().unwrap().detail.clone()), (Verdict::Error, cause));
+            assert!(cell.attempt().is_of_host() && cell.also.is_empty(), "{cell:?}");
+        }
+        // Of two errors it is the one that another attempt would not mend.
+        let refused = || Some(Cause::PlanMismatch { program: "x".to_owned(), detail: "y".to_owned() });
+        for (serial, ssh, logs) in [(lost(), refused(), "m64/ssh"), (refused(), lost(), "m64/serial")] {
+            let cell = both((serial, &[]), (ssh, &[]));
+            assert_eq!(cell.cause.as_ref().unwrap().kind, "plan-mismatch");
+            assert_eq!((cell.verdict, cell.evidence(), cell.also.len()), (Verdict::Error, logs, 1));
+            assert!(!cell.attempt().is_of_host());
+        }
+        // It excuses no failure of the kernel's, however that one came to light.
+        let cell = both((lost(), &[]), (failed(), B_FAILED));
+        assert_eq!(
+            (cell.verdict, cell.cause.as_ref().unwrap().kind.as_str()),
+            (Verdict::Fail, "case-failed")
+        );
+        assert_eq!(cell.also[0].kind, "lost-boot");
+        assert!(!cell.attempt().is_of_host());
+    }
+
+    #[test]
+    fn the_evidence_is_that_of_the_transport_over_which_it_did_not_pass() {
+        let mut ssh = over(Transport::Ssh, Some(Cause::KernelFault { fault: fault("oops") }), OK);
+        let report = |kind: &str, line: u64| FindingRecord {
+            kind: kind.to_owned(),
+            title: fault(kind).title,
+            line,
+            fatal: false,
+        };
+        ssh.findings = vec![report("oops", 7), report("segfault", 9)];
+        ssh.console_tail = vec!["---[ end trace ]---".to_owned()];
+        let mut serial = over(Transport::Serial, None, OK);
+        serial.findings = vec![report("segfault", 5), report("out-of-memory", 6)];
+        let cell = serial.clone().merge(ssh.clone());
+        assert_eq!(cell.cause.as_ref().unwrap().kind, "transports-differ");
+        assert_eq!((cell.console_tail.clone(), cell.evidence()), (ssh.console_tail.clone(), "m64/ssh"));
+        assert_eq!(cell.findings, [report("oops", 7), report("segfault", 9), report("out-of-memory", 0)]);
+        let order: Vec<_> = cell.transports.iter().map(|over| over.transport).collect();
+        assert_eq!(order, [Transport::Serial, Transport::Ssh]);
+        // Of equal ones serial's.
+        let cell =
+            over(Transport::Serial, failed(), B_FAILED).merge(over(Transport::Ssh, failed(), B_FAILED));
+        assert_eq!(cell.evidence(), "m64/serial");
+        assert_eq!(serial.evidence(), "m64/serial");
+    }
+
+    #[test]
+    fn a_contracts_answers_have_to_be_the_same_over_both() {
+        let says = |transport, name: &str, message: &str| {
+            let mut cell = over(transport, None, &[(name, Verdict::Pass)]);
+            cell.cases[0].message = Some(message.to_owned());
+            cell
+        };
+        let merged = |name: &str, [one, other]: [&str; 2]| {
+            let cell = says(Transport::Serial, name, one).merge(says(Transport::Ssh, name, other));
+            cell.cause.map(|cause| (cause.kind, cause.text))
+        };
+        let name = contract::case_name("flags/0x1");
+        assert_eq!(merged(&name, ["returned 1\nat 0x10", "returned 1\nat 0x20"]), None);
+        let (kind, text) = merged(&name, ["returned 1", "returned 2"]).unwrap();
+        assert_eq!(kind, "transports-differ");
+        let first = "; first: contract/flags/0x1: serial pass, returned 1; ssh pass, returned 2";
+        assert!(text.ends_with(first), "{text}");
+        // What a selftest prints beside its verdict is its own.
+        assert_eq!(merged("basic", ["returned 1", "returned 2"]), None);
+    }
+}
