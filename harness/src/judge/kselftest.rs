@@ -77,7 +77,7 @@ impl Heard {
     }
 
     fn of(expected: &Expected, said: &[u8]) -> Heard {
-        let beside = ktap::parse(b"", ktap::Limits::default());
+        let beside = ktap::Report::default();
         let report = ktap::parse(said, ktap::Limits::default());
         let again = |problem: &ktap::Problem| {
             matches!(problem.kind, ProblemKind::PlanTwice | ProblemKind::VersionTwice)
