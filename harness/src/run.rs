@@ -23,7 +23,7 @@ use crate::build::kernel::{self, Bench, BuiltKernel};
 use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
-use crate::build::ssh::Kit;
+use crate::build::ssh::{self, Kit};
 use crate::build::{Trouble, Workshop};
 use crate::judge::watch::Deadlines;
 use crate::judge::{divergence, known};
@@ -494,7 +494,11 @@ impl Conductor<'_> {
                 if self.machines.is_first(&initramfs) {
                     kit.append(&image.path, &initramfs)?;
                 }
-                let access = SshAccess { client_key: kit.client_key.clone(), host_key: kit.host_key.clone() };
+                let access = SshAccess {
+                    user: ssh::USER.to_owned(),
+                    client_key: kit.client_key.clone(),
+                    host_key: kit.host_key.clone(),
+                };
                 order.guest.initramfs = initramfs;
                 order.guest.ssh = Some(access);
                 order.images = self.machines.images(&order.guest)?;

@@ -19,10 +19,18 @@ pub const BUILT: bool = cfg!(feature = "ssh");
 /// What it takes to get into a guest, and to know that it is that guest. Made for one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshAccess {
+    /// Who it goes in as.
+    #[serde(default = "of_older_guests")]
+    pub user: String,
     /// The private key that the guest lets in.
     pub client_key: PathBuf,
     /// The guest's own public key: its type and base64, as in an `authorized_keys` file.
     pub host_key: String,
+}
+
+/// Guests of an older version have no other account.
+fn of_older_guests() -> String {
+    "root".to_owned()
 }
 
 /// The thread that carries the bytes.

@@ -295,7 +295,11 @@ mod tests {
 
     #[test]
     fn over_ssh_there_is_a_card_and_no_port() {
-        let ssh = SshAccess { client_key: "/r/ssh/client_key".into(), host_key: "ssh-ed25519 AAAA".into() };
+        let ssh = SshAccess {
+            user: "abimatrix".to_owned(),
+            client_key: "/r/ssh/client_key".into(),
+            host_key: "ssh-ed25519 AAAA".into(),
+        };
         for (machine, bus) in [(Machine::Microvm, "device"), (Machine::Q35, "pci")] {
             let guest = Guest { machine, ssh: Some(ssh.clone()), ..guest() };
             let line = guest.args(Channels { results: None, ..CHANNELS }).join(" ");

@@ -16,7 +16,6 @@ use crate::judge::watch::LinkFailure;
 use crate::limits;
 
 /// The guest's only user.
-const USER: &str = "root";
 /// The command that is asked for; the guest runs its one command, whatever it is.
 const COMMAND: &str = "relay";
 
@@ -110,7 +109,7 @@ impl Open {
         session.set_tcp_stream(tcp.try_clone()?);
         session.handshake()?;
         pin(&session, access).map_err(Refusal::ForGood)?;
-        if let Err(error) = session.userauth_pubkey_file(USER, None, &access.client_key, None) {
+        if let Err(error) = session.userauth_pubkey_file(&access.user, None, &access.client_key, None) {
             return Err(not_let_in(error, access));
         }
         let mut channel = session.channel_session()?;
@@ -202,6 +201,7 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use std::net::TcpListener;
     use std::path::Path;
+    use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -242,6 +242,10 @@ mod tests {
         port
     }
 
+    fn access(client_key: PathBuf, host_key: String) -> SshAccess {
+        SshAccess { user: "root".to_owned(), client_key, host_key }
+    }
+
     fn carried(port: u16, access: &SshAccess) -> (Option<LinkFailure>, String) {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let mut log = Vec::new();
@@ -254,7 +258,7 @@ mod tests {
         let (host, other) = (key(folder.path(), "host"), key(folder.path(), "other"));
         let port = serve(folder.path(), 0, 1);
         let client_key = folder.path().join("other.openssh");
-        let (failure, log) = carried(port, &SshAccess { client_key, host_key: other.clone() });
+        let (failure, log) = carried(port, &access(client_key, other.clone()));
         let base64 = |key: &str| key.split(' ').nth(1).unwrap().to_owned();
         let failure = failure.unwrap();
         assert_eq!(failure, LinkFailure::HostKey { expected: base64(&other), found: base64(&host) });
@@ -269,7 +273,7 @@ mod tests {
         // The first connections come to nothing, as in a guest that is not that far.
         let port = serve(folder.path(), 2, 1);
         let client_key = folder.path().join("client.openssh");
-        let (failure, log) = carried(port, &SshAccess { client_key, host_key });
+        let (failure, log) = carried(port, &access(client_key, host_key));
         assert!(matches!(failure, Some(LinkFailure::Refused { .. })), "{failure:?}: {log}");
         assert_eq!(log.lines().count(), 3, "{log}");
     }
@@ -282,7 +286,7 @@ mod tests {
         std::fs::write(&garbage, "no key\n").unwrap();
         for client_key in [folder.path().join("gone"), garbage] {
             let port = serve(folder.path(), 0, 1);
-            let access = SshAccess { client_key: client_key.clone(), host_key: host_key.clone() };
+            let access = access(client_key.clone(), host_key.clone());
             let (failure, log) = carried(port, &access);
             let Some(LinkFailure::Key { detail }) = failure else { panic!("{failure:?}: {log}") };
             assert!(detail.starts_with(client_key.to_str().unwrap()), "{detail}");
@@ -293,7 +297,7 @@ mod tests {
     fn a_server_that_says_nothing_is_tried_until_the_harness_has_gone() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let access = SshAccess { client_key: "/none".into(), host_key: "ssh-ed25519 AAAA".to_owned() };
+        let access = access("/none".into(), "ssh-ed25519 AAAA".to_owned());
         let (ours, theirs) = UnixStream::pair().unwrap();
         let started = Instant::now();
         let bridge = std::thread::spawn(move || carry(port, &access, &ours, &mut Vec::new()));

@@ -15,14 +15,18 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 
 use super::initramfs::{Node, archive};
 use super::selftest::{self, files_below};
-use super::{Trouble, Workshop, elf, libraries};
+use super::{Trouble, Workshop, elf, libraries, userland};
 use crate::model::{Abi, Cause};
 use crate::plan::files::Project;
 use crate::plan::host::Host;
 use crate::process::Cmd;
 
-/// Where all of it lies in the guest, root's home included. `guest/agent/ssh.c` knows it too.
+/// Where all of it lies in the guest. `guest/agent/ssh.c` knows it too.
 const HOME: &str = "ssh";
+
+/// Root by a name, a home and a shell of its own: what programs find out of root is the same over either
+/// transport.
+pub const USER: &str = "abimatrix";
 
 /// What a guest needs to be reached over ssh, and the harness to reach it.
 #[derive(Debug)]
@@ -74,7 +78,8 @@ impl Kit {
         // One command and nothing else. The command starts by the login shell, which is the same.
         let only = format!("restrict,command=\"/{HOME}/relay\" {public}\n");
         add(&format!("{HOME}/.ssh/authorized_keys"), 0o600, only.into_bytes());
-        add("etc/passwd", 0o644, format!("root:x:0:0:root:/{HOME}:/{HOME}/relay\n").into_bytes());
+        let users = format!("{}{USER}:x:0:0:the harness:/{HOME}:/{HOME}/relay\n", userland::PASSWD);
+        add("etc/passwd", 0o644, users.into_bytes());
         add("etc/shells", 0o644, format!("/{HOME}/relay\n").into_bytes());
         Ok(Kit { client_key, host_key, archive: archive(nodes)? })
     }

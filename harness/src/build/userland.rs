@@ -50,9 +50,13 @@ fn lib(abi: Abi) -> &'static [&'static str] {
 /// What tput says of a terminal that can do nothing, as $TERM has it.
 const TPUT: &str = "#!/bin/sh\nexit 1\n";
 
+/// The users of a guest.
+pub const PASSWD: &str =
+    "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
+
 /// Files that programs look for: users by their names, and the mounts where mount(8) has them.
 const FILES: [(&str, &str); 4] = [
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+    ("etc/passwd", PASSWD),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),

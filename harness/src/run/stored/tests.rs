@@ -124,7 +124,11 @@ fn an_image_that_is_not_what_was_booted_is_told() {
 
     // So is the key to a guest over ssh looked for there.
     let mut order = order;
-    let access = SshAccess { client_key: "/elsewhere/ssh/client_key".into(), host_key: String::new() };
+    let access = SshAccess {
+        user: "abimatrix".to_owned(),
+        client_key: "/elsewhere/ssh/client_key".into(),
+        host_key: String::new(),
+    };
     order.guest.ssh = Some(access);
     let order = order.below(folder.path());
     let key = folder.path().join("ssh/client_key");
