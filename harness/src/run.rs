@@ -15,7 +15,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::boot::accel::{self, AccelChoice};
-use crate::boot::link::SshAccess;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
 use crate::build::initramfs::{self, Contents, Image};
@@ -23,12 +22,11 @@ use crate::build::kernel::{self, Bench, BuiltKernel};
 use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
-use crate::build::ssh::{self, Kit};
 use crate::build::{Trouble, Workshop};
 use crate::judge::watch::Deadlines;
 use crate::judge::{divergence, known};
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, KernelName, Leg, Plan as GuestPlan, Transport};
+use crate::model::{Abi, Cause, CellId, KernelName, Leg, Plan as GuestPlan};
 use crate::plan::files::{Kernel, Patch, Project};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
@@ -50,6 +48,7 @@ mod bundle;
 mod cell;
 pub mod debugger;
 pub mod decoded;
+mod job;
 mod judged;
 pub mod kselftest;
 mod ledger;
@@ -57,19 +56,22 @@ mod machines;
 mod order;
 pub mod stored;
 mod survey;
+mod transports;
 
 pub use again::{Again, Replayed, again, replay};
 use attempts::Trials;
 pub use attempts::{Attempts, RetryOn};
 pub use budget::Budget;
 pub use bundle::bundle;
-use cell::{Job, agenda};
+use cell::agenda;
+use job::Job;
 use judged::SYMBOLS;
 use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
 use stored::StoredRun;
 pub use survey::{Looked, survey};
+use transports::Transports;
 
 /// The folder of a run in which its patches are, one folder per kernel.
 const PATCHES: &str = "patches";
@@ -172,7 +174,7 @@ pub async fn run(
                 ledger: &ledger,
                 machine,
                 machines: Machines::new(means),
-                ssh: None,
+                transports: Transports::new(means, &shop, &plan.transports),
             };
             for ready in &prepared {
                 if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
@@ -376,8 +378,7 @@ struct Conductor<'a> {
     ledger: &'a Rc<Ledger<RunRecord>>,
     machine: Rc<Semaphore>,
     machines: Machines<'a>,
-    /// What guests need over ssh, once one does.
-    ssh: Option<Kit>,
+    transports: Transports<'a>,
 }
 
 impl Conductor<'_> {
@@ -463,7 +464,7 @@ impl Conductor<'_> {
                 let images = self.machines.images(&guest)?;
                 let (plan, expects) = (GuestPlan { runs }, Expects::Syscall(expectation));
                 let order = WorkOrder { guest, plan, deadlines, images, expects };
-                let orders = self.orders(order, image, abi, &kernel.name).await?;
+                let orders = self.transports.orders(&mut self.machines, order).await?;
                 let job = Job { ledger: self.ledger.clone(), id, orders };
                 let machine = self.machine.clone();
                 self.ledger.sent(&job.id);
@@ -471,42 +472,6 @@ impl Conductor<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The order of a cell for each transport.
-    async fn orders(
-        &mut self,
-        serial: WorkOrder,
-        image: &Image,
-        abi: Abi,
-        kernel: &KernelName,
-    ) -> Result<Vec<(Transport, WorkOrder)>, Trouble> {
-        let mut orders = Vec::new();
-        for &transport in &self.plan.transports {
-            let mut order = serial.clone();
-            if transport == Transport::Ssh {
-                let Means { project, host, out, .. } = *self.means;
-                let kit = match self.ssh.take() {
-                    Some(kit) => kit,
-                    None => Kit::make(self.shop, project, host, &out.join(order::KEYS)).await?,
-                };
-                let initramfs = out.join("images").join(format!("{kernel}.{abi}.ssh.initramfs"));
-                if self.machines.is_first(&initramfs) {
-                    kit.append(&image.path, &initramfs)?;
-                }
-                let access = SshAccess {
-                    user: ssh::USER.to_owned(),
-                    client_key: kit.client_key.clone(),
-                    host_key: kit.host_key.clone(),
-                };
-                order.guest.initramfs = initramfs;
-                order.guest.ssh = Some(access);
-                order.images = self.machines.images(&order.guest)?;
-                self.ssh = Some(kit);
-            }
-            orders.push((transport, order));
-        }
-        Ok(orders)
     }
 
     fn open(&self, ready: &Prepared<'_>, leg: Leg, abi: Abi) -> bool {

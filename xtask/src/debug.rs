@@ -111,7 +111,7 @@ async fn of_syscall(
     then: &str,
 ) -> Result<Option<DebugKernel>> {
     let mut args = as_syscall(record, cell)?;
-    args.transport = TransportChoice::Serial;
+    args.run.transport = TransportChoice::Serial;
     // The objects of that kernel are the user's, and no place for others.
     args.run.kernels.build_folder = None;
     let ready = test_syscall::prepare(&args, ctx, sources.store, sources.project).await?;
@@ -129,6 +129,7 @@ async fn of_selftest(
     then: &str,
 ) -> Result<Option<DebugKernel>> {
     let mut args = as_selftest(record)?;
+    args.run.transport = TransportChoice::Serial;
     args.run.kernels.build_folder = None;
     // The newest is perhaps another one by now.
     if args.run.kernels.tree.is_none() {

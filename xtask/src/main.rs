@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     let ended = match &cli.command {
-        cli::Command::TestSyscall(args) if with_ssh::is_needed(args) => with_ssh::run(args),
+        command if with_ssh::is_needed(command) => with_ssh::run(command),
         cli::Command::TestSyscall(args) => test_syscall::run(args),
         cli::Command::TestSelftest(args) => test_selftest::run(args),
         cli::Command::Nightly(args) => nightly::run(args),

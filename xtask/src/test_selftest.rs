@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use harness::model::Verdict;
+use harness::model::{Transport, Verdict};
 use harness::plan::files::Project;
 use harness::plan::host::{self, Host};
 use harness::plan::kselftest::{self, KselftestPlan, Selection};
-use harness::plan::tools::Tool;
+use harness::plan::tools::{Need, Tool};
 use harness::process::{Ctx, quote};
 use harness::report::attempts::Attempted;
 use harness::report::format::Format;
@@ -17,7 +17,7 @@ use harness::report::sealed::AnyRun;
 use harness::run::{Budget, Means, kselftest as conductor};
 use harness::store::Store;
 
-use crate::cli::{Exit, Flaky, TestSelftest};
+use crate::cli::{Exit, Flaky, TestSelftest, TransportChoice};
 use crate::compare::Against;
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup, shell};
 
@@ -143,6 +143,7 @@ pub async fn plan(
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,
         timeout: args.run.timeout,
+        transports: args.run.transport.transports(),
         no_sanitizers: args.no_sanitizers,
         command: String::new(),
     };
@@ -151,7 +152,9 @@ pub async fn plan(
     let mut plan = kselftest::plan(project, &selection, &host)?;
     // After a Ctrl-C nothing is installed.
     if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
-        let wanted = doctor::missing(&host, &runs::sources(plan.kernels.iter()));
+        let mut wanted = doctor::missing(&host, &runs::sources(plan.kernels.iter()));
+        wanted.retain(|tool| tool.need != Need::Ssh || args.run.transport != TransportChoice::Serial);
+        wanted.retain(|tool| tool.need != Need::Debugger);
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
             tokio::task::spawn_blocking(move || setup::install(&wanted)).await??;
@@ -166,6 +169,9 @@ pub async fn plan(
 pub fn missing(host: &Host, plan: &KselftestPlan) -> Vec<(Tool, String)> {
     let mut missing = host.missing(&runs::sources(plan.kernels.iter()));
     missing.extend(host.missing_for_selftests());
+    if plan.transports.contains(&Transport::Ssh) {
+        missing.extend(host.missing_for_ssh());
+    }
     missing
 }
 
@@ -205,6 +211,7 @@ fn command(selection: &Selection) -> String {
     words.extend(selection.recipe.words());
     words.extend(selection.abis.iter().map(|abi| format!("--abi {abi}")));
     words.extend(selection.timeout.iter().map(|timeout| format!("--timeout {}", timeout.as_secs())));
+    words.extend(Transport::options(&selection.transports));
     words.extend(selection.no_sanitizers.then(|| "--no-sanitizers".to_owned()));
     words.join(" ")
 }

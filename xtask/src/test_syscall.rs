@@ -132,7 +132,7 @@ pub async fn prepare(
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,
         timeout: args.run.timeout,
-        transports: args.transport.transports(),
+        transports: args.run.transport.transports(),
         today: Some(runs::today()),
         profile,
         stacked: args.stacked,
@@ -143,7 +143,7 @@ pub async fn prepare(
     // After a Ctrl-C nothing is installed.
     if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
         let mut wanted = doctor::missing(&host, &sources(&targets));
-        wanted.retain(|tool| tool.need != Need::Ssh || args.transport != TransportChoice::Serial);
+        wanted.retain(|tool| tool.need != Need::Ssh || args.run.transport != TransportChoice::Serial);
         wanted.retain(|tool| tool.need != Need::Debugger);
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
@@ -193,7 +193,7 @@ fn sources(targets: &Targets) -> Vec<Tool> {
 /// What this machine lacks of what the run needs, and why it counts as absent.
 pub fn lacks(args: &TestSyscall, host: &Host, sources: &[Tool]) -> Vec<(Tool, String)> {
     let mut lacks = host.missing(sources);
-    if args.transport != TransportChoice::Serial {
+    if args.run.transport != TransportChoice::Serial {
         lacks.extend(host.missing_for_ssh());
     }
     lacks

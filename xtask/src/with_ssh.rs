@@ -7,46 +7,87 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use harness::plan::files::Project;
 use harness::plan::host;
-use harness::plan::tools::Need;
-use harness::process::{Cmd, ProcessError};
+use harness::plan::tools::{Need, Tool};
+use harness::process::{Cmd, Ctx, ProcessError};
+use harness::store::Store;
 
-use crate::cli::{Common, Exit, TestSyscall, TransportChoice};
+use crate::cli::{Command as Verb, Common, Exit, RunArgs, TestSelftest, TestSyscall, TransportChoice};
 use crate::compare::Against;
 use crate::test_syscall::{self, Ready};
-use crate::{cargo, doctor, progress, report, runs, say, session, setup};
+use crate::{cargo, doctor, progress, report, runs, say, session, setup, test_selftest};
 
 /// Whether this program speaks ssh. By its own feature and not the library's: in this project's tests
 /// the library has it, and the program goes its usual way.
 pub const BUILT: bool = cfg!(feature = "ssh");
 
-/// Whether these arguments ask for what this program was built without.
-pub fn is_needed(args: &TestSyscall) -> bool {
-    args.transport != TransportChoice::Serial && !args.run.dry_run && !BUILT
+/// Whether this command asks for what this program was built without.
+pub fn is_needed(command: &Verb) -> bool {
+    run_of(command).is_some() && !BUILT
+}
+
+/// What of a command runs guests over ssh; none of one that does not.
+fn run_of(command: &Verb) -> Option<&RunArgs> {
+    let run = match command {
+        Verb::TestSyscall(args) => &args.run,
+        Verb::TestSelftest(args) if !args.list && args.from.is_empty() => &args.run,
+        _ => return None,
+    };
+    Some(run).filter(|run| run.transport != TransportChoice::Serial && !run.dry_run)
 }
 
 /// The same command once more, by this program with ssh: once it is clear that it can do something, since
 /// building takes a minute.
-pub fn run(args: &TestSyscall) -> Result<Exit> {
-    report::prepare(&args.run, true)?;
-    let ended = session::run(progress::events(&args.run.common), |mut ctx| async move {
-        let store = session::store(args.run.common.cache.as_deref(), &mut ctx)?;
-        let project = session::project(args.run.common.project.as_deref())?;
-        Against::read(&args.run.again, &format!("test-syscall {}", args.syscall))?;
-        let ready = test_syscall::prepare(args, &ctx, &store, &project).await?;
+pub fn run(command: &Verb) -> Result<Exit> {
+    let run = run_of(command).context("this command runs nothing over ssh")?;
+    report::prepare(run, true)?;
+    let ended = session::run(progress::events(&run.common), |mut ctx| async move {
+        let store = session::store(run.common.cache.as_deref(), &mut ctx)?;
+        let project = session::project(run.common.project.as_deref())?;
+        let lacks = match command {
+            Verb::TestSyscall(args) => of_syscall(args, &ctx, &store, &project).await?,
+            Verb::TestSelftest(args) => Some(of_selftests(args, &ctx, &store, &project).await?),
+            _ => None,
+        };
         if let Some(signal) = session::stopped(&ctx.stop) {
             return Ok(Some(Exit::Interrupted(signal)));
         }
-        let Some(Ready { host, plan, .. }) = ready else { return Ok(Some(Exit::Nothing)) };
-        let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
-        runs::complain(&test_syscall::lacks(args, &host, &sources))?;
+        let Some(lacks) = lacks else { return Ok(Some(Exit::Nothing)) };
+        runs::complain(&lacks)?;
         Ok(None)
     })?;
     match ended {
         Some(exit) => Ok(exit),
-        None => build_and_become(&args.run.common),
+        None => build_and_become(&run.common),
     }
+}
+
+/// What the machine lacks for the run; nothing if there is nothing to be run.
+async fn of_syscall(
+    args: &TestSyscall,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<Option<Vec<(Tool, String)>>> {
+    Against::read(&args.run.again, &format!("test-syscall {}", args.syscall))?;
+    let ready = test_syscall::prepare(args, ctx, store, project).await?;
+    let Some(Ready { host, plan, .. }) = ready else { return Ok(None) };
+    let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
+    Ok(Some(test_syscall::lacks(args, &host, &sources)))
+}
+
+/// The same of kselftests.
+async fn of_selftests(
+    args: &TestSelftest,
+    ctx: &Ctx,
+    store: &Store,
+    project: &Project,
+) -> Result<Vec<(Tool, String)>> {
+    Against::read(&args.run.again, "test-selftest")?;
+    let (host, plan) = test_selftest::plan(args, ctx, store, project).await?;
+    Ok(test_selftest::missing(&host, &plan))
 }
 
 /// Looks for what that takes, builds this program with ssh and becomes it.

@@ -201,18 +201,23 @@ fn missing_tools_are_named_with_their_packages_before_any_work() {
 
 #[test]
 fn what_ssh_lacks_is_named_before_the_program_builds_itself() {
-    let mut run = xtask(&["test-syscall", "xyzzy", "--transport", "ssh"]);
-    run.0.env("PATH", "/nonexistent").env("CARGO", "/nonexistent/cargo");
-    let output = run.0.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{text}");
-    for word in ["dropbearkey", "package dropbear-bin", "package pkg-config", "--setup"] {
-        assert!(text.contains(word), "{word}: {text}");
+    for command in [["test-syscall", "xyzzy"], ["test-selftest", "core"]] {
+        let with = |more: &[&'static str]| xtask(&[&command[..], more].concat());
+        let mut run = with(&["--transport", "ssh"]);
+        run.0.env("PATH", "/nonexistent").env("CARGO", "/nonexistent/cargo");
+        let output = run.0.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        for word in ["dropbearkey", "package dropbear-bin", "package pkg-config", "--setup"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("builds itself"), "{text}");
+        // A dry run needs none of it.
+        with(&["--transport", "both", "--dry-run"]).ends(0, &["each over serial and over ssh"]);
+        with(&["--transport", "carrier-pigeon"]).ends(2, &["serial", "both"]);
     }
-    assert!(!text.contains("builds itself"), "{text}");
-    // A dry run needs none of it.
-    xtask(&["test-syscall", "xyzzy", "--transport", "both", "--dry-run"]).ends(0, &[]);
-    xtask(&["test-syscall", "xyzzy", "--transport", "carrier-pigeon"]).ends(2, &["serial", "both"]);
+    // What runs nothing runs nothing over ssh.
+    xtask(&["test-selftest", "--from", "/nowhere", "--transport", "ssh"]).ends(2, &["--transport"]);
 }
 
 #[test]

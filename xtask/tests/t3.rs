@@ -79,6 +79,7 @@ fn main() {
     let may_wait: support::Tests<'_> = &[
         ("six directories of kselftest give what is known of them by each ABI", kselftests),
         ("the unpatched leg gives enosys by every door", unpatched),
+        ("kselftests come to the same over ssh, and so they do again", kselftests_over_ssh),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
         ("a body that looks at one bit too few fails by its contract", against_the_contract),
         ("the examples of the rule book are green on one kernel, contracts and all", examples),
@@ -359,6 +360,28 @@ fn unpatched() {
         record.pointer(pointer).and_then(|key| key.as_str()).unwrap().to_owned()
     };
     assert_eq!(key(&run, "/kernels/0/legs/0/key"), key(&selftests, "/kernels/0/key"));
+}
+
+/// By the kernel of the test before: these directories ask for nothing that it lacks.
+fn kselftests_over_ssh() {
+    let dirs = ["core", "sigaltstack", "--kernel", KERNEL, "--transport", "both", "--format", "json"];
+    let run = xtask(&[&["test-selftest"][..], &dirs].concat());
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("builds itself with the ssh2 crate"), "{run}");
+    let cells = run.cells();
+    assert_eq!(cells.len(), 9, "{run}");
+    for cell in &cells {
+        let [serial, ssh] = &cell["transports"].as_array().unwrap()[..] else { panic!("{cell:#}") };
+        assert_eq!((&serial["transport"], &ssh["transport"]), (&"serial".into(), &"ssh".into()), "{cell:#}");
+        for transport in [serial, ssh] {
+            assert_eq!((&transport["verdict"], &transport["passed"]), (&"pass".into(), &serial["passed"]));
+            assert!(transport["durations"]["run_ms"].as_u64().is_some(), "{cell:#}");
+        }
+    }
+    repro::replays_alike("latest");
+    let run = xtask(&["repro", "latest", "sas mx32"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("builds itself with the ssh2 crate"), "{run}");
 }
 
 /// Found by the cases that follow from the contract, and told with what the rule is taken from.

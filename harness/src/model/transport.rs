@@ -23,6 +23,25 @@ impl Transport {
             Transport::Ssh => "ssh",
         }
     }
+
+    /// What is typed for a run over these; nothing for serial, which is how a run goes otherwise.
+    pub fn options(these: &[Transport]) -> Vec<String> {
+        let how = match these {
+            [] | [Transport::Serial] => return Vec::new(),
+            [one] => one.name(),
+            _ => "both",
+        };
+        vec!["--transport".to_owned(), how.to_owned()]
+    }
+
+    /// What a plan says of a run over these, behind what it says of the cells.
+    pub fn in_words(these: &[Transport]) -> String {
+        match these {
+            [] | [Transport::Serial] => String::new(),
+            [one] => format!(", over {one}"),
+            _ => ", each over serial and over ssh".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Transport {

@@ -14,7 +14,7 @@ use super::recipe::Recipe;
 use super::tools::{Check, Need, Tool};
 use super::yaml::{InputError, load};
 use crate::limits;
-use crate::model::{Abi, Cause, Explanation, KernelName, RelPath};
+use crate::model::{Abi, Cause, Explanation, KernelName, RelPath, Transport};
 
 /// The name of the one named set.
 pub const ALL_SYSCALLS: &str = "all-syscalls";
@@ -232,6 +232,8 @@ pub struct Selection {
     pub jobs: Option<usize>,
     /// Each program's deadline.
     pub timeout: Option<Duration>,
+    /// `--transport`: each cell runs over all of them. Empty is serial.
+    pub transports: Vec<Transport>,
     /// Build without sanitizers.
     pub no_sanitizers: bool,
     /// The command as it could be typed again.
@@ -255,6 +257,8 @@ pub struct KselftestPlan {
     pub jobs: usize,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+    /// How guests are reached: each cell runs over all of them, one after the other.
+    pub transports: Vec<Transport>,
     /// Whether sanitizers that a Makefile asks for are built in.
     pub sanitizers: bool,
     /// What is known about disagreements.
@@ -307,6 +311,10 @@ pub fn plan(project: &Project, selection: &Selection, host: &Host) -> Result<Kse
         misses,
         jobs,
         timeout: selection.timeout,
+        transports: match &selection.transports[..] {
+            [] => vec![Transport::Serial],
+            chosen => chosen.to_vec(),
+        },
         sanitizers: !selection.no_sanitizers,
         explanations: explanations(project)?,
         notes,
@@ -321,7 +329,8 @@ impl fmt::Display for KselftestPlan {
         let dirs = list(self.dirs.iter().map(ToString::to_string).collect());
         writeln!(f, "  {} directories: {dirs}", self.dirs.len())?;
         let abis = list(self.abis.iter().map(ToString::to_string).collect());
-        write!(f, "  ABIs {abis}; {} guests at once", self.jobs)?;
+        let over = Transport::in_words(&self.transports);
+        write!(f, "  ABIs {abis}; {} guests at once{over}", self.jobs)?;
         for (abi, cause) in &self.misses {
             write!(f, "\n  {abi}: miss: {cause}")?;
         }

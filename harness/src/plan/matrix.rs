@@ -430,11 +430,7 @@ fn options(selection: &Selection) -> Vec<String> {
     if let Some(timeout) = selection.timeout {
         options.extend(["--timeout".to_owned(), timeout.as_secs().to_string()]);
     }
-    match &selection.transports[..] {
-        [] | [Transport::Serial] => {}
-        [one] => options.extend(["--transport".to_owned(), one.to_string()]),
-        _ => options.extend(["--transport".to_owned(), "both".to_owned()]),
-    }
+    options.extend(Transport::options(&selection.transports));
     options
 }
 
@@ -534,11 +530,7 @@ impl fmt::Display for Plan {
         if let Some(Profile { name, memory_mib, patience, .. }) = &self.profile {
             write!(f, ", profile {name} ({memory_mib} MiB, deadlines times {patience})")?;
         }
-        match &self.transports[..] {
-            [] | [Transport::Serial] => {}
-            [one] => write!(f, ", over {one}")?,
-            _ => write!(f, ", each over serial and over ssh")?,
-        }
+        f.write_str(&Transport::in_words(&self.transports))?;
         // Once for each ABI: the reason is the same in all its cells.
         for abi in &self.abis {
             if let Some(cause) =

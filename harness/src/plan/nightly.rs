@@ -147,7 +147,6 @@ impl Entry {
             first.extend(["test-syscall".to_owned(), syscall.to_string()]);
             common.extend(self.legs.iter().flat_map(|leg| ["--leg".to_owned(), leg.to_string()]));
             common.extend(self.profile.iter().flat_map(|name| ["--profile".to_owned(), name.clone()]));
-            common.extend(self.transport.iter().flat_map(|how| ["--transport".to_owned(), how.clone()]));
             if let Some(how) = &self.contract {
                 if !ContractChoice::WORDS.iter().any(|(_, word)| word == how) {
                     let words: Vec<&str> = ContractChoice::WORDS.iter().map(|(_, word)| *word).collect();
@@ -165,6 +164,7 @@ impl Entry {
                 return Err("`selftests` names no directory".to_owned());
             }
         }
+        common.extend(self.transport.iter().flat_map(|how| ["--transport".to_owned(), how.clone()]));
         let of_kernel = |kernel: &KernelName| {
             let named = ["--kernel".to_owned(), kernel.to_string()];
             let words = first.iter().cloned().chain(named).chain(common.iter().cloned()).collect();
@@ -179,7 +179,6 @@ impl Entry {
             ("legs", !self.legs.is_empty()),
             ("profile", self.profile.is_some()),
             ("contract", self.contract.is_some()),
-            ("transport", self.transport.is_some()),
             ("stacked", self.stacked),
         ];
         let of_runs = [
@@ -187,6 +186,7 @@ impl Entry {
             ("abis", !self.abis.is_empty()),
             ("timeout_s", self.timeout_s.is_some()),
             ("retries", self.retries.is_some()),
+            ("transport", self.transport.is_some()),
         ];
         let of_runs = of_runs.into_iter().filter(|_| kind == "mutants");
         match of_syscall.into_iter().chain(of_runs).find(|(_, there)| *there) {
@@ -219,6 +219,7 @@ jobs:
     kernels: [linux-6.12]
     abis: [m64, m32]
     timeout_s: 90
+    transport: ssh
   - name: bugs
     mutants: [off-register-cut]
 ";
@@ -244,7 +245,7 @@ jobs:
                  --leg config-off --transport both",
                 "calls.linux-6.12: cargo xtask test-syscall openat2 --kernel linux-6.12 --contract=only",
                 "kselftest.linux-6.12: cargo xtask test-selftest futex/functional openat2 --kernel linux-6.12 \
-                 --abi m64 --abi m32 --timeout 90",
+                 --abi m64 --abi m32 --timeout 90 --transport ssh",
                 "bugs: cargo xtask test --mutants off-register-cut",
             ]
         );
@@ -260,6 +261,7 @@ jobs:
             ("    syscall: openat2\n", "", "`calls`: say one of `syscall`, `selftests` and `mutants`"),
             ("mutants: [", "selftests: [a]\n    mutants: [", "`bugs`: say one of"),
             ("timeout_s", "legs: [patched]\n    timeout_s", "`legs` is not for `selftests`"),
+            ("mutants: [off", "transport: ssh\n    mutants: [off", "`transport` is not for `mutants`"),
             ("mutants: [off", "kernels: [linux-6.12]\n    mutants: [off", "`kernels` is not for `mutants`"),
             ("contract: only", "contract: perhaps", "`contract` is one of if-any, yes, only, no"),
             ("[linux-6.12, linux-6.1]", "[]", "`kernels` names none"),

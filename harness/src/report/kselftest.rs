@@ -12,8 +12,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::attempts::{AttemptRecord, Attempted};
-use super::record::{CauseRecord, Durations, FindingRecord, HostRecord, RecipeRecord, State, TreeRecord};
+use super::record::{
+    CauseRecord, Durations, FindingRecord, HostRecord, RecipeRecord, State, TransportRecord, TreeRecord,
+    transports,
+};
 use super::sealed;
+use super::text::how_reached;
 use crate::judge::divergence::divergences;
 use crate::model::{
     Abi, CaseResult, Doing, Explanation, Hello, Judged, KernelName, ProgramId, RelPath, Verdict,
@@ -141,6 +145,10 @@ pub struct ProgramRecord {
     pub findings: Vec<FindingRecord>,
     /// How long it took.
     pub durations: Durations,
+    /// How it went over each transport that it was run over, in order; empty if it never ran, or by an
+    /// older version, which ran it over serial.
+    #[serde(default)]
+    pub transports: Vec<TransportRecord>,
     /// All attempts at it, in order, where there was more than one.
     #[serde(default)]
     pub attempts: Vec<AttemptRecord>,
@@ -168,6 +176,7 @@ impl ProgramRecord {
             reported: false,
             findings: Vec::new(),
             durations: Durations::default(),
+            transports: Vec::new(),
             attempts: Vec::new(),
             guest: None,
             output_tail: Vec::new(),
@@ -179,6 +188,11 @@ impl ProgramRecord {
     pub fn id(&self) -> ProgramId {
         let ProgramRecord { kernel, dir, program, abi, .. } = self.clone();
         ProgramId { kernel, dir, program, abi }
+    }
+
+    /// The folder of the logs that it was made from, below the run's: see [`transports::evidence`].
+    pub fn evidence(&self) -> &str {
+        transports::evidence(&self.transports, &self.logs)
     }
 
     /// How many cases passed, of how many.
@@ -345,6 +359,11 @@ impl KselftestRecord {
     pub fn join(mut self, other: KselftestRecord) -> Result<KselftestRecord, String> {
         if self.host.compiler != other.host.compiler || self.host.accel != other.host.accel {
             return Err("the runs differ in compiler or accelerator".to_owned());
+        }
+        let [own, others] =
+            [&self, &other].map(|run| how_reached(run.cells.iter().map(|cell| &cell.transports)));
+        if own != others {
+            return Err("the runs differ in how their guests were reached".to_owned());
         }
         let twice = |part: &&KernelPart| self.kernels.iter().any(|own| own.kernel == part.kernel);
         if let Some(part) = other.kernels.iter().find(twice) {

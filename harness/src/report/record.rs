@@ -1,6 +1,6 @@
 //! `run.json`: all that one run found out. Every report is made from this and from nothing else.
 
-mod transports;
+pub mod transports;
 
 use std::io;
 use std::path::Path;
@@ -327,6 +327,11 @@ impl CellRecord {
     /// Which cell it is.
     pub fn id(&self) -> CellId {
         CellId { kernel: self.kernel.clone(), leg: self.leg, abi: self.abi }
+    }
+
+    /// The folder of the logs that it was made from, below the run's: see [`transports::evidence`].
+    pub fn evidence(&self) -> &str {
+        transports::evidence(&self.transports, &self.logs)
     }
 
     /// Notes that the ABIs answer differently. What it came to before weighs more, but for a pass.

@@ -13,6 +13,7 @@ use super::record::{self, CauseRecord, RunRecord};
 use super::sealed;
 use super::view::tests::{kselftest, syscall};
 use crate::model::{Abi, Cause, KnownIssue, Symptom};
+use crate::report::record::transports::OverTransports;
 
 /// An object has the fields that are named, and no other: a field that is added to a type and not to
 /// the schema is seen.

@@ -117,11 +117,7 @@ fn head(run: &RunRecord, out: &mut String) {
     let host = &run.host;
     let _ = writeln!(out, "{}, {}, accel {} ({})", host.qemu, host.machine, host.accel, host.accel_why);
     let _ = writeln!(out, "{}", host.compiler.replace('\n', ", "));
-    match transports(run) {
-        [false, true] => out.push_str("the guests were reached over ssh\n"),
-        [true, true] => out.push_str("each cell ran over serial and over ssh\n"),
-        _ => {}
-    }
+    out.extend(how_reached(run.cells.iter().map(|cell| &cell.transports)).map(|words| words + "\n"));
     for KernelRecord { kernel, tree, series, recipe, .. } in &run.kernels {
         if series.len() > 1 {
             let series: Vec<&str> = series.iter().map(SyscallName::as_str).collect();
@@ -146,11 +142,16 @@ fn head(run: &RunRecord, out: &mut String) {
     }
 }
 
-/// Whether cells were run over serial, and over ssh.
-fn transports(run: &RunRecord) -> [bool; 2] {
-    let over =
-        |transport| run.cells.iter().flat_map(|cell| &cell.transports).any(|t| t.transport == transport);
-    [Transport::Serial, Transport::Ssh].map(over)
+/// How the guests of these cells were reached, if it was not over serial alone.
+pub(super) fn how_reached<'a>(
+    cells: impl Iterator<Item = &'a Vec<TransportRecord>> + Clone,
+) -> Option<String> {
+    let over = |transport| cells.clone().flatten().any(|over| over.transport == transport);
+    match [Transport::Serial, Transport::Ssh].map(over) {
+        [false, true] => Some("the guests were reached over ssh".to_owned()),
+        [true, true] => Some("each cell ran over serial and over ssh".to_owned()),
+        _ => None,
+    }
 }
 
 fn rows(run: &RunRecord) -> Vec<(KernelName, Leg)> {

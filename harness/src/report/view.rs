@@ -325,14 +325,14 @@ fn of_program(cell: &ProgramRecord) -> CellView<'_> {
         not_applicable: &[],
         entries: &[],
         recorded: &[],
-        transports: &[],
+        transports: &cell.transports,
         attempts: &cell.attempts,
         outcome: cell.outcome.as_deref(),
         durations: cell.durations,
         guest: cell.guest.as_ref(),
         tail: &cell.output_tail,
         logs: &cell.logs,
-        evidence: &cell.logs,
+        evidence: cell.evidence(),
         again: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::order::Expects;
+use super::judged::FromGuest;
 use super::stored::{AnyCell, Part, StoredCell, StoredError, StoredRun};
-use super::{WorkOrder, compare_rows, judged};
+use super::{WorkOrder, compare_rows};
 use crate::boot::qemu::{Accel, Machine};
 use crate::boot::vm::VmError;
 use crate::judge::watch::Evidence;
@@ -92,30 +92,30 @@ pub async fn again(
 
 /// The record that a cell has by what was seen of its guests.
 fn judge(cell: &StoredCell, seen: &[(&Part, PathBuf, Evidence)], out: &Path) -> Result<AnyCell, StoredError> {
-    let other_kind = || StoredError::Kind {
+    let judged = match &cell.record {
+        AnyCell::Syscall(record) => of_guests(&**record, seen, out).map(|is| AnyCell::Syscall(Box::new(is))),
+        AnyCell::Kselftest(record) => {
+            of_guests(&**record, seen, out).map(|is| AnyCell::Kselftest(Box::new(is)))
+        }
+    };
+    judged.ok_or_else(|| StoredError::Kind {
         cell: cell.record.name(),
         what: "its order is one of another kind of run: this is not its folder",
-    };
-    match &cell.record {
-        AnyCell::Syscall(record) => {
-            let mut parts = Vec::new();
-            for (part, logs, seen) in seen {
-                let Expects::Syscall(expected) = &part.order.expects else { return Err(other_kind()) };
-                let mut judged = judged::cell(&record.id(), expected, seen, logs, out);
-                judged.over(part.transport);
-                parts.push(judged);
-            }
-            let judged = parts.into_iter().reduce(CellRecord::merge);
-            let mut judged = judged.unwrap_or_else(|| (**record).clone());
-            judged.logs.clone_from(&record.logs);
-            Ok(AnyCell::Syscall(Box::new(judged)))
-        }
-        AnyCell::Kselftest(record) => {
-            let Some((part, logs, seen)) = seen.first() else { return Ok(cell.record.clone()) };
-            let Expects::Kselftest(expected) = &part.order.expects else { return Err(other_kind()) };
-            Ok(AnyCell::Kselftest(Box::new(judged::program(&record.id(), expected, seen, logs, out))))
-        }
+    })
+}
+
+/// The record by what was seen of its guests, or as it was if there were none; nothing if their orders are
+/// those of another kind of cell.
+fn of_guests<C: FromGuest + Clone>(was: &C, seen: &[(&Part, PathBuf, Evidence)], out: &Path) -> Option<C> {
+    let mut parts = Vec::new();
+    for (part, logs, seen) in seen {
+        let mut judged = C::judged(&was.id(), &part.order, (seen, logs), out)?;
+        judged.over(part.transport);
+        parts.push(judged);
     }
+    let Some(mut is) = parts.into_iter().reduce(C::merge) else { return Some(was.clone()) };
+    *is.told().logs = was.attempt().logs;
+    Some(is)
 }
 
 /// Compares what the ABIs answered, as the run did when all cells of a row were there.

@@ -1,25 +1,17 @@
-//! One cell on its way: what its guest is asked to do, its guest, its verdict, its record.
+//! What the guest of a syscall's cell is asked to do, and what the judge is to expect of it.
 
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use super::ledger::Ledger;
-use super::order::{Expects, WorkOrder};
-use super::{below, file_name, judged};
+use super::file_name;
 use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
 use crate::judge::verdict::{Expectation, ExpectedRun, Role};
-use crate::judge::watch::Evidence;
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, Judged, Leg, Mode, PlannedRun, Transport};
+use crate::model::{Abi, Leg, Mode, PlannedRun};
 use crate::plan::files::Spec;
 use crate::plan::numbers;
-use crate::process::{Ctx, StopLevel};
-use crate::report::record::{CellRecord, RunRecord};
 
-/// What a guest is asked to do, and what the judge is to expect of it.
+/// What a guest is asked to do, and what is expected of it.
 pub(super) fn agenda(
     spec: &Spec,
     leg: Leg,
@@ -72,72 +64,4 @@ pub(super) fn agenda(
     let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
     let not_applicable = image.cases.as_ref().map(|cases| cases.not_applicable.clone()).unwrap_or_default();
     (runs, Expectation { leg, abi, number, table, runs: expected, known, not_applicable })
-}
-
-/// One cell on its way.
-pub(super) struct Job {
-    /// What all parts of the run share.
-    pub(super) ledger: Rc<Ledger<RunRecord>>,
-    /// Which one.
-    pub(super) id: CellId,
-    /// What is done over each transport, one after the other.
-    pub(super) orders: Vec<(Transport, WorkOrder)>,
-}
-
-impl Job {
-    /// Waits for its turn, runs as often as it takes, is judged and closes itself.
-    pub(super) async fn run(self, machine: &Semaphore) {
-        let Ledger { ctx, trials, out, .. } = &*self.ledger;
-        let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
-        let once = async |folder: &Path| self.attempt(folder).await;
-        let cut = |cause| CellRecord::new(&self.id, Judged::without_run(cause));
-        // One that never ran is closed at the end of the run.
-        if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.ledger.close(cell, took);
-        }
-    }
-
-    /// Runs it over each of its transports; none if the user ended the run before.
-    async fn attempt(&self, folder: &Path) -> Option<CellRecord> {
-        let mut cells = Vec::new();
-        for (transport, order) in &self.orders {
-            if self.ledger.ctx.stop.level() != StopLevel::Run {
-                return None;
-            }
-            let folder = match self.orders.len() {
-                1 => folder.to_owned(),
-                _ => folder.join(transport.name()),
-            };
-            let mut cell = self.once(order, &folder).await;
-            cell.over(*transport);
-            if cell.cause.as_ref().is_some_and(|cause| matches!(cause.detail, Cause::Interrupted { .. })) {
-                // What it showed before is no verdict any more.
-                cells.clear();
-            }
-            cells.push(cell);
-        }
-        let mut cell = cells.into_iter().reduce(CellRecord::merge)?;
-        cell.logs = below(&self.ledger.out, folder);
-        Some(cell)
-    }
-
-    /// Runs one guest and judges it.
-    async fn once(&self, order: &WorkOrder, folder: &Path) -> CellRecord {
-        match seen(&self.ledger.ctx, order, folder).await {
-            Ok((expected, seen)) => judged::cell(&self.id, expected, &seen, folder, &self.ledger.out),
-            Err(detail) => CellRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
-        }
-    }
-}
-
-/// What is seen of the guest of a syscall's cell.
-async fn seen<'a>(
-    ctx: &Ctx,
-    order: &'a WorkOrder,
-    folder: &Path,
-) -> Result<(&'a Expectation, Evidence), String> {
-    let Expects::Syscall(expected) = &order.expects else {
-        return Err("a kselftest's order came among those of a syscall".to_owned());
-    };
-    Ok((expected, order.run(ctx, folder).await.map_err(|error| error.to_string())?))
 }

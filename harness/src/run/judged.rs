@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use super::below;
+use super::ledger::Entry;
+use super::order::{Expects, WorkOrder};
 use crate::boot::vm;
 use crate::judge::kselftest::{self, Expected};
 use crate::judge::verdict::{self, Expectation};
@@ -12,6 +14,7 @@ use crate::judge::{console, symbols};
 use crate::limits;
 use crate::model::{CellId, ProgramId, Verdict};
 use crate::report::kselftest::ProgramRecord;
+use crate::report::record::transports::OverTransports;
 use crate::report::record::{CellRecord, Durations, FindingRecord};
 
 /// How a kernel's symbols are called beside it.
@@ -23,14 +26,45 @@ pub(super) fn name_address(seen: &mut Evidence, kernel: &Path) {
     seen.at = seen.instruction.map(|address| symbols::name(&map(), address));
 }
 
-/// A cell of `test-syscall`; `logs` are its own, `out` is the run's folder.
-pub(super) fn cell(
-    id: &CellId,
-    expected: &Expectation,
-    seen: &Evidence,
-    logs: &Path,
-    out: &Path,
-) -> CellRecord {
+/// A cell's record as it comes from a guest.
+pub(super) trait FromGuest: Entry + OverTransports {
+    /// What was `seen` of a guest with this order and these `logs`; `out` is the run's folder. Nothing if
+    /// the order is one of another kind of cell.
+    fn judged(id: &Self::Id, order: &WorkOrder, guest: (&Evidence, &Path), out: &Path) -> Option<Self>;
+
+    /// Writes what a guest that ends just now said into its `logs`, where a reader wants it in words.
+    fn keep_words(_seen: &Evidence, _logs: &Path) {}
+}
+
+impl FromGuest for CellRecord {
+    fn judged(id: &CellId, order: &WorkOrder, (seen, logs): (&Evidence, &Path), out: &Path) -> Option<Self> {
+        let Expects::Syscall(expected) = &order.expects else { return None };
+        Some(cell(id, expected, seen, logs, out))
+    }
+}
+
+impl FromGuest for ProgramRecord {
+    fn judged(
+        id: &ProgramId,
+        order: &WorkOrder,
+        (seen, logs): (&Evidence, &Path),
+        out: &Path,
+    ) -> Option<Self> {
+        let Expects::Kselftest(expected) = &order.expects else { return None };
+        Some(program(id, expected, seen, logs, out))
+    }
+
+    fn keep_words(seen: &Evidence, logs: &Path) {
+        if let Some(run) = seen.runs.first() {
+            // The result port's log has them as frames.
+            let _ = std::fs::write(logs.join("stdout.log"), &run.stdout);
+            let _ = std::fs::write(logs.join("stderr.log"), &run.stderr);
+        }
+    }
+}
+
+/// A cell of `test-syscall`.
+fn cell(id: &CellId, expected: &Expectation, seen: &Evidence, logs: &Path, out: &Path) -> CellRecord {
     let mut cell = CellRecord::new(id, verdict::judge(expected, seen));
     cell.entries = verdict::entries(expected, seen);
     cell.not_applicable.clone_from(&expected.not_applicable);
@@ -48,13 +82,7 @@ pub(super) fn cell(
 }
 
 /// A cell of `test-selftest`.
-pub(super) fn program(
-    id: &ProgramId,
-    expected: &Expected,
-    seen: &Evidence,
-    logs: &Path,
-    out: &Path,
-) -> ProgramRecord {
+fn program(id: &ProgramId, expected: &Expected, seen: &Evidence, logs: &Path, out: &Path) -> ProgramRecord {
     let mut cell = ProgramRecord::new(id, kselftest::judge(expected, seen));
     let said = kselftest::said(expected, seen);
     (cell.outcome, cell.reported) = (said.outcome, said.reported);

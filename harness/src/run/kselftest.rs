@@ -13,11 +13,13 @@ use fs_err as fs;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::judged::{self, SYMBOLS};
+use super::job::Job;
+use super::judged::SYMBOLS;
 use super::ledger::Ledger;
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
 use super::stored::StoredRun;
+use super::transports::Transports;
 use super::{Means, RunError, below, decoded, lost, recipe_record, tree_record, why_not_run, workshop};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
@@ -31,9 +33,9 @@ use crate::build::source::{self, Pristine};
 use crate::build::userland;
 use crate::build::{Trouble, Workshop, selftest};
 use crate::judge::kselftest::Expected;
-use crate::judge::watch::{Deadlines, Evidence};
+use crate::judge::watch::Deadlines;
 use crate::limits;
-use crate::model::{Abi, Cause, Judged, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath};
+use crate::model::{Abi, Cause, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath};
 use crate::plan::files::{Kernel, Source};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
@@ -133,6 +135,7 @@ pub async fn run(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<K
                 ledger: &ledger,
                 machine,
                 machines: Machines::new(means),
+                transports: Transports::new(means, &shop, &plan.transports),
             };
             for ready in &prepared {
                 if ctx.stop.level() != StopLevel::Run || means.spent().is_some() {
@@ -293,6 +296,7 @@ struct Conductor<'a> {
     ledger: &'a Rc<Ledger<KselftestRecord>>,
     machine: Rc<Semaphore>,
     machines: Machines<'a>,
+    transports: Transports<'a>,
 }
 
 impl Conductor<'_> {
@@ -472,7 +476,14 @@ impl Conductor<'_> {
                 images,
                 expects: Expects::Kselftest(expected),
             };
-            let job = Job { ledger: self.ledger.clone(), id, order };
+            let orders = match self.transports.orders(&mut self.machines, order).await {
+                Ok(orders) => orders,
+                Err(trouble) => {
+                    self.ledger.close_without_run(&id, &trouble.cause());
+                    continue;
+                }
+            };
+            let job = Job { ledger: self.ledger.clone(), id, orders };
             let machine = self.machine.clone();
             self.ledger.sent(&job.id);
             cells.spawn_local(async move { job.run(&machine).await });
@@ -499,46 +510,4 @@ fn planned(program: &Program, listed: &Listed) -> PlannedRun {
     };
     let env = userland::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     PlannedRun { mode: Mode::Plain, deadline: listed.deadline, dir: Some(dir), args, env, doors: Vec::new() }
-}
-
-/// One cell on its way.
-struct Job {
-    ledger: Rc<Ledger<KselftestRecord>>,
-    id: ProgramId,
-    order: WorkOrder,
-}
-
-impl Job {
-    async fn run(self, machine: &Semaphore) {
-        let Ledger { ctx, trials, out, .. } = &*self.ledger;
-        let (name, folder) = (self.id.to_string(), out.join(self.id.slug()));
-        let once = async |folder: &Path| Some(self.once(folder).await);
-        let cut = |cause| ProgramRecord::new(&self.id, Judged::without_run(cause));
-        // One that never ran is closed at the end of the run.
-        if let Some((cell, took)) = trials.run((ctx, machine), (&name, &folder), once, cut).await {
-            self.ledger.close(cell, took);
-        }
-    }
-
-    async fn once(&self, folder: &Path) -> ProgramRecord {
-        match self.seen(folder).await {
-            Ok((expected, seen)) => {
-                if let Some(run) = seen.runs.first() {
-                    // The result port's log has them as frames; a reader wants words.
-                    let _ = fs::write(folder.join("stdout.log"), &run.stdout);
-                    let _ = fs::write(folder.join("stderr.log"), &run.stderr);
-                }
-                judged::program(&self.id, expected, &seen, folder, &self.ledger.out)
-            }
-            Err(detail) => ProgramRecord::new(&self.id, Judged::without_run(Cause::Harness { detail })),
-        }
-    }
-
-    async fn seen(&self, folder: &Path) -> Result<(&Expected, Evidence), String> {
-        let Expects::Kselftest(expected) = &self.order.expects else {
-            return Err("a syscall's order came among those of kselftests".to_owned());
-        };
-        let seen = self.order.run(&self.ledger.ctx, folder).await;
-        Ok((expected, seen.map_err(|error| error.to_string())?))
-    }
 }

@@ -30,6 +30,9 @@ pub(super) trait Entry: Attempted {
     /// Which cell it is.
     fn id(&self) -> Self::Id;
 
+    /// What its folder is called.
+    fn slug(id: &Self::Id) -> String;
+
     /// A cell that came to nothing.
     fn without_run(id: &Self::Id, cause: &Cause) -> Self;
 }
@@ -55,7 +58,7 @@ pub(super) struct Pages<'a, C> {
     notes: &'a mut Vec<String>,
 }
 
-type Id<B> = <<B as Book>::Cell as Entry>::Id;
+pub(super) type Id<B> = <<B as Book>::Cell as Entry>::Id;
 
 /// How far a selected cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +229,10 @@ impl Entry for CellRecord {
         self.id()
     }
 
+    fn slug(id: &CellId) -> String {
+        id.slug()
+    }
+
     fn without_run(id: &CellId, cause: &Cause) -> CellRecord {
         CellRecord::new(id, Judged::without_run(cause.clone()))
     }
@@ -236,6 +243,10 @@ impl Entry for ProgramRecord {
 
     fn id(&self) -> ProgramId {
         self.id()
+    }
+
+    fn slug(id: &ProgramId) -> String {
+        id.slug()
     }
 
     fn without_run(id: &ProgramId, cause: &Cause) -> ProgramRecord {

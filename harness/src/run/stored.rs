@@ -151,20 +151,22 @@ impl AnyCell {
     pub fn evidence(&self) -> &str {
         match self {
             AnyCell::Syscall(cell) => cell.evidence(),
-            AnyCell::Kselftest(cell) => &cell.logs,
+            AnyCell::Kselftest(cell) => cell.evidence(),
         }
     }
 
     /// The folders of its guests' logs, below the run's.
     pub(super) fn logs(&self) -> Vec<(Transport, String)> {
-        match self {
-            AnyCell::Syscall(cell) => {
-                let ran = cell.transports.iter().filter(|part| !part.logs.is_empty());
-                ran.map(|part| (part.transport, part.logs.clone())).collect()
+        let transports = match self {
+            AnyCell::Syscall(cell) => &cell.transports,
+            // Of an older version.
+            AnyCell::Kselftest(cell) if cell.transports.is_empty() && !cell.logs.is_empty() => {
+                return vec![(Transport::Serial, cell.logs.clone())];
             }
-            AnyCell::Kselftest(cell) if cell.logs.is_empty() => Vec::new(),
-            AnyCell::Kselftest(cell) => vec![(Transport::Serial, cell.logs.clone())],
-        }
+            AnyCell::Kselftest(cell) => &cell.transports,
+        };
+        let ran = transports.iter().filter(|part| !part.logs.is_empty());
+        ran.map(|part| (part.transport, part.logs.clone())).collect()
     }
 }
 

@@ -36,9 +36,6 @@ pub struct TestSyscall {
     /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
     #[arg(long, value_name = "LEG")]
     pub leg: Vec<Leg>,
-    /// How guests are reached; both runs each cell twice and fails if the verdicts differ
-    #[arg(long, value_name = "HOW", default_value = "serial")]
-    pub transport: TransportChoice,
     /// Try what the call's contract promises (guest/selftests/NAME/spec.yaml): --contract, or
     /// --contract=only for that alone, or --contract=no [default: where it has one]
     #[arg(
@@ -79,6 +76,9 @@ pub struct RunArgs {
     /// directory's settings say]
     #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
+    /// How guests are reached; both runs each cell twice and fails if the verdicts differ
+    #[arg(long, value_name = "HOW", default_value = "serial")]
+    pub transport: TransportChoice,
     /// How guests are run: auto takes KVM only after a guest has really run under it
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = parse_accel)]
     pub accel: AccelChoice,
@@ -242,7 +242,7 @@ pub struct TestSelftest {
     #[arg(value_name = "DIR", required_unless_present = "from")]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline", "shell_on_fail"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "transport", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline", "shell_on_fail"])]
     pub from: Vec<PathBuf>,
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]

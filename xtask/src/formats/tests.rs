@@ -2,6 +2,7 @@ use harness::model::{Abi, Cause, CellId, FaultSummary, Judged, Leg, Transport, V
 use harness::report::record::{CellRecord, Durations, FindingRecord, HostRecord, RunRecord, SCHEMA, State};
 
 use super::*;
+use harness::report::record::transports::OverTransports;
 
 fn host() -> HostRecord {
     HostRecord {

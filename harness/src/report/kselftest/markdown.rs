@@ -9,7 +9,7 @@ use crate::limits;
 use crate::model::{Abi, KernelName};
 use crate::report::markdown::escape;
 use crate::report::record::State;
-use crate::report::text::origin;
+use crate::report::text::{how_reached, origin};
 
 /// The whole page. Nothing of it names the folder of the run, so that two runs can be compared.
 pub fn render(run: &KselftestRecord) -> String {
@@ -21,6 +21,9 @@ pub fn render(run: &KselftestRecord) -> String {
     let host = &run.host;
     let _ = writeln!(out, "{}, {}, accel {}.", host.qemu, host.machine, host.accel);
     let _ = writeln!(out, "{}.\n", host.compiler.replace('\n', ", "));
+    if let Some(words) = how_reached(run.cells.iter().map(|cell| &cell.transports)) {
+        let _ = writeln!(out, "{}{}.\n", words[..1].to_uppercase(), &words[1..]);
+    }
     let _ = writeln!(
         out,
         "A cell is one program in one fresh guest. `pass 7/7` counts the cases of its report; `pass, exit 0` \

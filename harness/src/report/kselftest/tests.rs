@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::{Cause, Doing, FaultSummary};
+use crate::model::{Cause, Doing, FaultSummary, Transport};
+use crate::report::record::transports::OverTransports;
 use crate::report::text::Paint;
 
 fn case(name: &str, verdict: Verdict) -> CaseResult {
@@ -306,6 +307,58 @@ fn runs_of_two_kernels_are_joined_and_those_that_cannot_be_compared_are_not() {
     assert_eq!((joined.cells.len(), joined.selected, joined.kernels_selected), (12, 12, 2));
     assert_eq!(joined.state, State::Interrupted);
     assert!(run().join(run()).unwrap_err().contains("both runs have linux-6.12"));
+    let mut over_ssh = other.clone();
+    over_ssh.cells[0].over(Transport::Ssh);
+    assert!(run().join(over_ssh).unwrap_err().contains("how their guests were reached"));
     other.host.compiler = "gcc 13".to_owned();
     assert!(run().join(other).unwrap_err().contains("differ in compiler"));
+}
+
+/// A program without a report has its exit status alone to be compared by.
+#[test]
+fn programs_are_compared_over_both_transports_and_the_one_that_failed_is_shown() {
+    let over = |transport, cause: Option<Cause>, cases: &[Verdict]| {
+        let names = ["wait", "wake"];
+        let cases = names.into_iter().zip(cases).map(|(name, verdict)| case(name, *verdict)).collect();
+        let mut cell = cell("linux-6.12", "futex_wait", Abi::M64, cause, cases);
+        cell.output_tail = vec![format!("over {transport}")];
+        cell.logs = format!("a/{transport}");
+        cell.durations = Durations { boot_ms: Some(500), run_ms: Some(1000), total_ms: 2000 };
+        cell.over(transport);
+        cell
+    };
+    let both = |serial: (Option<Cause>, &[Verdict]), ssh: (Option<Cause>, &[Verdict])| {
+        over(Transport::Serial, serial.0, serial.1).merge(over(Transport::Ssh, ssh.0, ssh.1))
+    };
+    let text = |cell: &ProgramRecord| cell.cause.as_ref().map(|cause| cause.text.clone());
+    let (pass, fail) = (Verdict::Pass, Verdict::Fail);
+    let alike = both((None, &[pass]), (None, &[pass]));
+    assert_eq!((alike.verdict, text(&alike), alike.transports.len()), (pass, None, 2));
+    let status = || Some(Cause::ExitStatus { program: "futex_wait".to_owned(), code: 1 });
+    let differ = both((None, &[]), (status(), &[]));
+    let told = "the transports disagree: over serial pass; over ssh fail (exit-status)";
+    assert_eq!((differ.verdict, text(&differ)), (fail, Some(told.to_owned())));
+    assert_eq!((differ.evidence(), &differ.output_tail[..]), ("a/ssh", &["over ssh".to_owned()][..]));
+    // One of the same verdict, another case: a program that fails by each transport for a reason of its own.
+    let other = both((failed("wait"), &[fail, pass]), (failed("wake"), &[pass, fail]));
+    let told = "over serial fail (case-failed), 1 of 2 cases passed; over ssh fail (case-failed), 1 of 2 cases \
+                passed; first: wait: serial fail; ssh pass";
+    assert!(text(&other).unwrap().ends_with(told), "{:?}", text(&other));
+
+    let mut run = run();
+    let said = text::render(&run, Paint::Plain);
+    assert!(!said.contains("over ssh") && !said.contains("side by side"), "{said}");
+    run.cells = vec![alike, differ];
+    let said = text::render(&run, Paint::Plain);
+    for line in [
+        "each cell ran over serial and over ssh",
+        "the transports side by side, in seconds of all 2 cells:",
+        "  serial  boot     1.00  programs     2.00  all     4.00",
+        "  ssh     boot     1.00  programs     2.00  all     4.00",
+    ] {
+        assert!(said.lines().any(|have| have == line), "{line}\n{said}");
+    }
+    assert!(markdown::render(&run).contains("\nEach cell ran over serial and over ssh.\n"));
+    run.cells = vec![over(Transport::Ssh, None, &[pass])];
+    assert!(text::render(&run, Paint::Plain).contains("\nthe guests were reached over ssh\n"));
 }

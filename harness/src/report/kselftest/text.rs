@@ -9,8 +9,8 @@ use super::{Disagreement, KernelPart, KselftestRecord, ProgramRecord, rows};
 use crate::judge::console::sanitize;
 use crate::model::{Abi, Verdict};
 use crate::report::attempts::{self, Attempted};
-use crate::report::record::State;
-use crate::report::text::{Paint, indent, origin, passed_later, short};
+use crate::report::record::{Durations, State};
+use crate::report::text::{Paint, how_reached, indent, origin, passed_later, short};
 
 /// The whole report. Text that came from a guest is escaped.
 pub fn render(run: &KselftestRecord, paint: Paint) -> String {
@@ -23,6 +23,7 @@ pub fn render(run: &KselftestRecord, paint: Paint) -> String {
     out.push('\n');
     table(run, paint, &mut out);
     reasons(run, paint, &mut out);
+    side_by_side(run, &mut out);
     passed_later(run.cells.iter().map(|cell| (cell.id().to_string(), cell)), &run.folder, &mut out);
     for note in &run.notes {
         let _ = writeln!(out, "\nnote: {}", sanitize(note));
@@ -51,6 +52,7 @@ fn head(run: &KselftestRecord, out: &mut String) {
     let host = &run.host;
     let _ = writeln!(out, "{}, {}, accel {} ({})", host.qemu, host.machine, host.accel, host.accel_why);
     let _ = writeln!(out, "{}", host.compiler.replace('\n', ", "));
+    out.extend(how_reached(run.cells.iter().map(|cell| &cell.transports)).map(|words| words + "\n"));
     for KernelPart { kernel, tree, recipe, .. } in &run.kernels {
         for line in origin(kernel, tree.as_ref(), recipe) {
             let _ = writeln!(out, "{line}");
@@ -153,6 +155,29 @@ pub(super) fn reasons_of<'a>(row: &BTreeMap<Abi, &'a ProgramRecord>) -> Vec<(Vec
         }
     }
     reasons
+}
+
+/// What the transports took, of the cells that ran over both: a line for each cell would hide it.
+fn side_by_side(run: &KselftestRecord, out: &mut String) {
+    let twice: Vec<&ProgramRecord> = run.cells.iter().filter(|cell| cell.transports.len() > 1).collect();
+    if twice.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nthe transports side by side, in seconds of all {} cells:", twice.len());
+    for (place, over) in twice[0].transports.iter().enumerate() {
+        let sum = |of: &dyn Fn(&Durations) -> u64| {
+            let ms =
+                twice.iter().filter_map(|cell| cell.transports.get(place)).map(|over| of(&over.durations));
+            ms.sum::<u64>() as f64 / 1000.0
+        };
+        let [boot, programs, all] = [
+            sum(&|took| took.boot_ms.unwrap_or_default()),
+            sum(&|took| took.run_ms.unwrap_or_default()),
+            sum(&|took| took.total_ms),
+        ];
+        let transport = over.transport;
+        let _ = writeln!(out, "  {transport:7} boot {boot:8.2}  programs {programs:8.2}  all {all:8.2}");
+    }
 }
 
 fn reasons(run: &KselftestRecord, paint: Paint, out: &mut String) {

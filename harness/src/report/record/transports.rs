@@ -2,119 +2,172 @@
 //! looked at. Pure.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use super::{CauseRecord, CellRecord, FindingRecord, TransportRecord};
 use crate::broken::broken;
 use crate::judge::contract;
 use crate::judge::divergence::{Divergence, divergences};
-use crate::model::{Cause, Transport, Verdict};
-use crate::report::attempts::Attempted;
+use crate::model::{CaseResult, Cause, KnownIssue, Transport, Verdict};
+use crate::report::attempts::{AttemptRecord, Attempted};
+use crate::report::kselftest::ProgramRecord;
 
-impl CellRecord {
+/// The record of a cell of either kind, as far as it is over both transports.
+pub trait OverTransports: Attempted + Sized {
+    /// What of it is put together of both.
+    fn told(&mut self) -> Told<'_>;
+
     /// Notes that this is how it went over `transport`.
-    pub fn over(&mut self, transport: Transport) {
-        self.transports = vec![TransportRecord {
-            transport,
-            verdict: self.verdict,
-            cause: self.cause.clone(),
-            passed: self.passed(),
-            durations: self.durations,
-            logs: self.logs.clone(),
-        }];
+    fn over(&mut self, transport: Transport) {
+        let AttemptRecord { verdict, cause, passed, durations, logs } = self.attempt();
+        *self.told().transports =
+            vec![TransportRecord { transport, verdict, cause, passed, durations, logs }];
     }
 
-    /// One cell of the same cell over serial and over ssh: what it was over both, or a failure if they
+    /// One record of the same cell over serial and over ssh: what it was over both, or a failure if they
     /// disagree, in which both say how.
     ///
-    /// The evidence is that of the one that weighs more, whose logs are in [`CellRecord::evidence`]; of the
-    /// other one it has what the kernel said there alone.
-    pub fn merge(self, ssh: CellRecord) -> CellRecord {
-        let differ = self.differs_from(&ssh) && !broken("transports-differ");
-        let causes = [&self, &ssh].map(|cell| cell.cause.clone());
-        let cause = Cause::TransportsDiffer {
-            serial: self.in_words(),
-            ssh: ssh.in_words(),
-            first: self.cases_that_differ(&ssh).first().map(words_of).unwrap_or_default(),
-        };
-        let transports = [&self.transports[..], &ssh.transports].concat();
-        let [of_serial, of_ssh] = [&self, &ssh].map(|cell| weight(cell.verdict, cell.cause.as_ref()));
-        let (mut cell, other) = match of_ssh > of_serial {
+    /// The evidence is that of the one that weighs more, whose logs [`evidence`] names; of the other one
+    /// it has what the kernel said there alone.
+    fn merge(mut self, mut ssh: Self) -> Self {
+        let halves = [self.attempt(), ssh.attempt()];
+        let transports = [&self.told().transports[..], &ssh.told().transports[..]].concat();
+        let disagreement = disagreement(&halves, [&*self.told().cases, &*ssh.told().cases])
+            .filter(|_| !broken("transports-differ"));
+        let [of_serial, of_ssh] = halves.each_ref().map(|half| weight(half.verdict, half.cause.as_ref()));
+        let (mut cell, mut other) = match of_ssh > of_serial {
             true => (ssh, self),
             false => (self, ssh),
         };
-        if differ {
-            cell.also = causes.into_iter().flatten().chain(cell.also).chain(other.also).collect();
-            cell.verdict = cause.verdict();
-            cell.cause = Some(CauseRecord::from(&cause));
-        } else {
-            for cause in other.cause.into_iter().chain(other.also) {
-                if !cell.cause.iter().chain(&cell.also).any(|told| told.kind == cause.kind) {
-                    cell.also.push(cause);
+        let (told, other) = (cell.told(), other.told());
+        let others = mem::take(other.also);
+        match disagreement {
+            Some(cause) => {
+                let causes = halves.into_iter().filter_map(|half| half.cause);
+                *told.also = causes.chain(mem::take(told.also)).chain(others).collect();
+                *told.verdict = cause.verdict();
+                *told.cause = Some(CauseRecord::from(&cause));
+            }
+            None => {
+                for cause in other.cause.take().into_iter().chain(others) {
+                    if !told.cause.iter().chain(&*told.also).any(|told| told.kind == cause.kind) {
+                        told.also.push(cause);
+                    }
                 }
             }
         }
-        for finding in other.findings {
+        for finding in mem::take(other.findings) {
             let same = |told: &FindingRecord| (&told.kind, &told.title) == (&finding.kind, &finding.title);
-            if !cell.findings.iter().any(same) {
-                cell.findings.push(FindingRecord { line: 0, ..finding });
+            if !told.findings.iter().any(same) {
+                told.findings.push(FindingRecord { line: 0, ..finding });
             }
         }
-        for issue in other.known {
-            if !cell.known.contains(&issue) {
-                cell.known.push(issue);
+        if let (Some(known), Some(others)) = (told.known, other.known) {
+            for issue in mem::take(others) {
+                if !known.contains(&issue) {
+                    known.push(issue);
+                }
             }
         }
-        cell.transports = transports;
+        *told.transports = transports;
         cell
     }
+}
 
-    /// Whether it and the same cell over the other transport disagree.
-    ///
-    /// A guest that the host kept from its verdict has none that could differ: the other one's stands if it
-    /// weighs more, and otherwise the cell is the error that it would be over that transport alone, which
-    /// `--retries` tries again. And of two guests that ended alike before their time, how much of a report
-    /// got out is up to the way that it took.
-    fn differs_from(&self, other: &CellRecord) -> bool {
-        let cause = |cell: &CellRecord| cell.cause.as_ref().map(|cause| cause.kind.clone());
-        let died = |cell: &CellRecord| cell.verdict != Verdict::Pass && cell.durations.run_ms.is_none();
-        if [self, other].iter().any(|cell| cell.attempt().is_of_host()) {
-            return false;
-        }
-        if died(self) && died(other) && cause(self) == cause(other) {
-            return false;
-        }
-        self.verdict != other.verdict || !self.cases_that_differ(other).is_empty()
-    }
+/// What of a cell's record is put together of both transports, or is another one over both.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are the record's fields, where they are told")]
+pub struct Told<'a> {
+    pub verdict: &'a mut Verdict,
+    pub cause: &'a mut Option<CauseRecord>,
+    pub also: &'a mut Vec<CauseRecord>,
+    pub cases: &'a mut Vec<CaseResult>,
+    pub findings: &'a mut Vec<FindingRecord>,
+    /// A kselftest has none.
+    pub known: Option<&'a mut Vec<KnownIssue>>,
+    pub transports: &'a mut Vec<TransportRecord>,
+    pub logs: &'a mut String,
+}
 
-    /// What has to be the same over both transports has to be the same by all ABIs: each case and its
-    /// verdict, and of a contract's what the call returned. Names and messages may have a process's number.
-    fn cases_that_differ(&self, ssh: &CellRecord) -> Vec<Divergence<Transport>> {
-        divergences(&BTreeMap::from([
-            (Transport::Serial, self.cases.as_slice()),
-            (Transport::Ssh, ssh.cases.as_slice()),
-        ]))
-    }
-
-    /// The folder, below the run's, with the logs of the guest that this record is the evidence of: where
-    /// the cell went over both transports, of the one that weighs more.
-    pub fn evidence(&self) -> &str {
-        match &self.transports[..] {
-            [serial, ssh]
-                if weight(ssh.verdict, ssh.cause.as_ref())
-                    > weight(serial.verdict, serial.cause.as_ref()) =>
-            {
-                &ssh.logs
-            }
-            [serial, _] => &serial.logs,
-            _ => &self.logs,
+impl OverTransports for CellRecord {
+    fn told(&mut self) -> Told<'_> {
+        Told {
+            verdict: &mut self.verdict,
+            cause: &mut self.cause,
+            also: &mut self.also,
+            cases: &mut self.cases,
+            findings: &mut self.findings,
+            known: Some(&mut self.known),
+            transports: &mut self.transports,
+            logs: &mut self.logs,
         }
     }
+}
 
-    fn in_words(&self) -> String {
-        let (passed, total) = self.passed();
-        let kind = self.cause.as_ref().map(|cause| format!(" ({})", cause.kind)).unwrap_or_default();
-        format!("{}{kind}, {passed} of {total} cases passed", self.verdict)
+impl OverTransports for ProgramRecord {
+    fn told(&mut self) -> Told<'_> {
+        Told {
+            verdict: &mut self.verdict,
+            cause: &mut self.cause,
+            also: &mut self.also,
+            cases: &mut self.cases,
+            findings: &mut self.findings,
+            known: None,
+            transports: &mut self.transports,
+            logs: &mut self.logs,
+        }
     }
+}
+
+/// In what a cell and the same cell over the other transport disagree.
+///
+/// A guest that the host kept from its verdict has none that could differ: the other one's stands if it
+/// weighs more, and otherwise the cell is the error that it would be over that transport alone, which
+/// `--retries` tries again. And of two guests that ended alike before their time, how much of a report
+/// got out is up to the way that it took.
+fn disagreement(halves: &[AttemptRecord; 2], cases: [&[CaseResult]; 2]) -> Option<Cause> {
+    let [serial, ssh] = halves;
+    let kind = |half: &AttemptRecord| half.cause.as_ref().map(|cause| cause.kind.clone());
+    let died = |half: &AttemptRecord| half.verdict != Verdict::Pass && half.durations.run_ms.is_none();
+    if halves.iter().any(AttemptRecord::is_of_host) {
+        return None;
+    }
+    if halves.iter().all(died) && kind(serial) == kind(ssh) {
+        return None;
+    }
+    // What has to be the same over both transports has to be the same by all ABIs: each case and its
+    // verdict, and of a contract's what the call returned. Names and messages may have a process's number.
+    let [of_serial, of_ssh] = cases;
+    let differ = divergences(&BTreeMap::from([(Transport::Serial, of_serial), (Transport::Ssh, of_ssh)]));
+    (serial.verdict != ssh.verdict || !differ.is_empty()).then(|| Cause::TransportsDiffer {
+        serial: in_words(serial),
+        ssh: in_words(ssh),
+        first: differ.first().map(words_of).unwrap_or_default(),
+    })
+}
+
+/// The folder, below the run's, with the logs of the guest that a cell's record is the evidence of: where
+/// it went over both transports, of the one that weighs more. `logs` is the cell's own.
+pub fn evidence<'a>(transports: &'a [TransportRecord], logs: &'a str) -> &'a str {
+    match transports {
+        [serial, ssh]
+            if weight(ssh.verdict, ssh.cause.as_ref()) > weight(serial.verdict, serial.cause.as_ref()) =>
+        {
+            &ssh.logs
+        }
+        [serial, _] => &serial.logs,
+        _ => logs,
+    }
+}
+
+fn in_words(half: &AttemptRecord) -> String {
+    let kind = half.cause.as_ref().map(|cause| format!(" ({})", cause.kind)).unwrap_or_default();
+    let cases = match half.passed {
+        // It reported none, or none of them got out.
+        (_, 0) => String::new(),
+        (passed, total) => format!(", {passed} of {total} cases passed"),
+    };
+    format!("{}{kind}{cases}", half.verdict)
 }
 
 /// Which of two halves of a cell is looked at: the one that weighs more, and of equal ones not that which
@@ -137,7 +190,7 @@ fn words_of(found: &Divergence<Transport>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Abi, CaseResult, CellId, FaultSummary, Judged, Leg};
+    use crate::model::{Abi, CellId, FaultSummary, Judged, Leg};
 
     /// A cell over one transport, in which these cases passed or not.
     fn over(transport: Transport, cause: Option<Cause>, cases: &[(&str, Verdict)]) -> CellRecord {

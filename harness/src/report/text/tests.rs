@@ -2,6 +2,7 @@ use super::*;
 use crate::judge::verdict::Entry;
 use crate::model::{Cause, CellId, FaultSummary, Judged};
 use crate::report::attempts::decide;
+use crate::report::record::transports::OverTransports;
 use crate::report::record::{HostRecord, RecordedRecord, SCHEMA};
 
 fn case(name: &str, verdict: Verdict, message: Option<&str>) -> CaseResult {

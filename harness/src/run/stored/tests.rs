@@ -5,6 +5,7 @@ use crate::judge::kselftest::Expected;
 use crate::judge::watch::Deadlines;
 use crate::model::{Abi, Plan};
 use crate::report::record::RunRecord;
+use crate::report::record::transports::OverTransports;
 use crate::report::view::tests::{self as examples, kselftest};
 use crate::run::{Expects, Images, order};
 
@@ -137,4 +138,30 @@ fn an_image_that_is_not_what_was_booted_is_told() {
     std::fs::create_dir(folder.path().join("ssh")).unwrap();
     std::fs::write(&key, "key").unwrap();
     assert_eq!(order.changed_image(), None);
+}
+
+#[test]
+fn a_kselftest_has_a_guest_over_each_transport_and_one_of_an_older_version_over_serial() {
+    let mut cell = kselftest().cells.remove(0);
+    (cell.logs, cell.transports) = ("a".to_owned(), Vec::new());
+    let logs = |cell: &ProgramRecord| AnyCell::Kselftest(Box::new(cell.clone())).logs();
+    assert_eq!(logs(&cell), [(Transport::Serial, "a".to_owned())]);
+    cell.over(Transport::Ssh);
+    assert_eq!(logs(&cell), [(Transport::Ssh, "a".to_owned())]);
+    let half = |transport: Transport| {
+        let mut half = cell.clone();
+        half.logs = format!("a/{transport}");
+        half.over(transport);
+        half
+    };
+    let mut both = half(Transport::Serial).merge(half(Transport::Ssh));
+    both.logs = "a".to_owned();
+    assert_eq!(
+        logs(&both),
+        [(Transport::Serial, "a/serial".to_owned()), (Transport::Ssh, "a/ssh".to_owned())]
+    );
+    // What was not built never ran.
+    cell.logs = String::new();
+    cell.transports.clear();
+    assert_eq!(logs(&cell), []);
 }
