@@ -86,6 +86,8 @@ bool ssh_serves(void);
 bool ssh_is_part(pid_t pid);
 /* Before each frame, and while one is on its way: lets what carries it go on, whoever has stopped it. */
 void ssh_tend(void);
+/* Lets what carries our connection go on, after a stop of everybody. */
+void ssh_go_on(void);
 
 /* run.c */
 struct trace {

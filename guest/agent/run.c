@@ -194,15 +194,18 @@ static void kill_each(void)
 
 /*
  * kill(-1) is atomic towards fork(2): no bomb outruns it, no new session escapes it. But it would
- * take our connection along, where there is one. Our priority is the next best thing: hardly
- * anybody runs on the one processor while we go through them; and we do so again and again.
+ * take our connection along, where there is one. A stop is as atomic and can be taken back: who is
+ * stopped forks no more, on whatever processor, until we have gone through them.
  */
 static void kill_all(void)
 {
-	if (ssh_serves())
-		kill_each();
-	else
+	if (!ssh_serves()) {
 		kill(-1, SIGKILL);
+		return;
+	}
+	kill(-1, SIGSTOP);
+	kill_each();
+	ssh_go_on();
 }
 
 /* What carries our connection is a child that this wait does not see: see ssh.c. */

@@ -105,21 +105,27 @@ static bool is_cut_off(void)
 	return unheard;
 }
 
+void ssh_go_on(void)
+{
+	pid_t parts[] = { keeper, sshd, relay };
+	size_t i;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i] > 0)
+			kill(parts[i], SIGCONT);
+}
+
 /*
  * A program under test is root. A kill(-1, SIGSTOP) of its stops our connection, and who is continued
  * does not notice; a card that it takes down is gone. Either would be silent as a guest that hangs.
  */
 void ssh_tend(void)
 {
-	pid_t parts[] = { keeper, sshd, relay };
 	static uint64_t next_look;
-	size_t i;
 
 	if (!ssh_serves())
 		return;
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (parts[i] > 0)
-			kill(parts[i], SIGCONT);
+	ssh_go_on();
 	if (now_ns() <= next_look)
 		return;
 	next_look = now_ns() + LOOK_EVERY_MS * NS_PER_MS;
