@@ -119,6 +119,9 @@ fn what_is_written_is_valid() {
     ];
     run.cells[0].over(crate::model::Transport::Serial);
     assert_valid(&written(&run));
+    let mut run = kselftest();
+    run.cells[0].over(crate::model::Transport::Ssh);
+    assert_valid(&written(&run));
 }
 
 #[test]

@@ -55,8 +55,9 @@ where
             cell.over(*transport);
             let cause = cell.attempt().cause;
             if cause.is_some_and(|cause| matches!(cause.detail, Cause::Interrupted { .. })) {
-                // What it showed before is no verdict any more.
-                cells.clear();
+                // What it showed before is no verdict any more, and nothing comes after.
+                cells = vec![cell];
+                break;
             }
             cells.push(cell);
         }

@@ -50,7 +50,7 @@ pub trait OverTransports: Attempted + Sized {
             }
             None => {
                 for cause in other.cause.take().into_iter().chain(others) {
-                    if !told.cause.iter().chain(&*told.also).any(|told| told.kind == cause.kind) {
+                    if !told.cause.iter().chain(&*told.also).any(|told| is_same(told, &cause)) {
                         told.also.push(cause);
                     }
                 }
@@ -135,15 +135,35 @@ fn disagreement(halves: &[AttemptRecord; 2], cases: [&[CaseResult]; 2]) -> Optio
     if halves.iter().all(died) && kind(serial) == kind(ssh) {
         return None;
     }
+    let other_end = || match (&serial.cause, &ssh.cause) {
+        (Some(serial), Some(ssh)) => !is_same(serial, ssh),
+        _ => false,
+    };
+    // How it ended is all that a program without a report has to say.
+    let other_end = cases.iter().all(|cases| cases.is_empty()) && other_end();
     // What has to be the same over both transports has to be the same by all ABIs: each case and its
     // verdict, and of a contract's what the call returned. Names and messages may have a process's number.
     let [of_serial, of_ssh] = cases;
     let differ = divergences(&BTreeMap::from([(Transport::Serial, of_serial), (Transport::Ssh, of_ssh)]));
-    (serial.verdict != ssh.verdict || !differ.is_empty()).then(|| Cause::TransportsDiffer {
+    (serial.verdict != ssh.verdict || other_end || !differ.is_empty()).then(|| Cause::TransportsDiffer {
         serial: in_words(serial),
         ssh: in_words(ssh),
         first: differ.first().map(words_of).unwrap_or_default(),
     })
+}
+
+/// Whether two causes say the same, but for times and other numbers that no two guests share.
+fn is_same(one: &CauseRecord, other: &CauseRecord) -> bool {
+    use Cause::{ExitFailed, ExitStatus, KernelFault, Panic, TestSignalled};
+    one.kind == other.kind
+        && match (&one.detail, &other.detail) {
+            (ExitStatus { code: one, .. }, ExitStatus { code: other, .. })
+            | (ExitFailed { code: one, .. }, ExitFailed { code: other, .. })
+            | (TestSignalled { signal: one, .. }, TestSignalled { signal: other, .. }) => one == other,
+            (KernelFault { fault: one }, KernelFault { fault: other })
+            | (Panic { fault: one }, Panic { fault: other }) => one.title == other.title,
+            _ => true,
+        }
 }
 
 /// The folder, below the run's, with the logs of the guest that a cell's record is the evidence of: where
@@ -156,6 +176,7 @@ pub fn evidence<'a>(transports: &'a [TransportRecord], logs: &'a str) -> &'a str
             &ssh.logs
         }
         [serial, _] => &serial.logs,
+        [one] if !one.logs.is_empty() => &one.logs,
         _ => logs,
     }
 }
@@ -261,6 +282,24 @@ mod tests {
             let also: Vec<_> = cell.also.iter().map(|cause| Some(cause.kind.clone())).collect();
             assert_eq!(also, causes.into_iter().filter(Option::is_some).collect::<Vec<_>>());
         }
+        // How it ended is all that a program without a report says.
+        let status = |code| Some(Cause::ExitFailed { program: "x".to_owned(), code, said: code.to_string() });
+        let killed =
+            || Some(Cause::TestSignalled { program: "x".to_owned(), signal: 11, signal_name: String::new() });
+        for (serial, ssh) in [(status(1), status(2)), (status(1), killed())] {
+            let cell = both((serial, &[]), (ssh, &[]));
+            assert_eq!(cell.cause.unwrap().kind, "transports-differ");
+            assert_eq!(cell.also.len(), 2);
+        }
+        let cell = both((status(1), &[]), (status(1), &[]));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also), ("exit-failed", vec![]));
+        // Another fault of the kernel's is told, whatever the cases say.
+        let oops = |title: &str| {
+            let fault = FaultSummary { title: title.to_owned(), ..fault("oops") };
+            Some(Cause::KernelFault { fault })
+        };
+        let cell = both((oops("a"), OK), (oops("b"), OK));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also.len()), ("kernel-fault", 1));
         let hung = Some(Cause::Hang { silent_ms: 1, at: None, fault: None });
         let cell = both((failed(), OK), (hung, OK));
         assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also[0].kind.as_str()), ("case-failed", "hang"));
@@ -343,6 +382,8 @@ mod tests {
         let cell =
             over(Transport::Serial, failed(), B_FAILED).merge(over(Transport::Ssh, failed(), B_FAILED));
         assert_eq!(cell.evidence(), "m64/serial");
+        // Of one alone its own, wherever the cell has others.
+        serial.logs = "m64".to_owned();
         assert_eq!(serial.evidence(), "m64/serial");
     }
 

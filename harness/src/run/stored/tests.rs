@@ -131,6 +131,11 @@ fn an_image_that_is_not_what_was_booted_is_told() {
         host_key: String::new(),
     };
     order.guest.ssh = Some(access);
+    // An order of an older version has no name in it, and its guest knows none but root's.
+    let mut older = serde_json::to_value(&order).unwrap();
+    older["guest"]["ssh"].as_object_mut().unwrap().remove("user").unwrap();
+    let older: WorkOrder = serde_json::from_value(older).unwrap();
+    assert_eq!(older.guest.ssh.unwrap().user, "root");
     let order = order.below(folder.path());
     let key = folder.path().join("ssh/client_key");
     let said = order.changed_image().unwrap();
