@@ -78,19 +78,16 @@ impl<'a> Machines<'a> {
         let folder = self.means.out.join("images");
         fs::create_dir_all(&folder)?;
         let kept = folder.join(name);
-        if self.is_first(&kept) {
+        if !self.kept.contains(&kept) {
             // Whatever lies there by this name is not of this run.
             let _ = std::fs::remove_file(&kept);
             if std::fs::hard_link(file, &kept).is_err() {
                 fs::copy(file, &kept)?;
             }
+            // Only a whole one is taken as there.
+            self.kept.insert(kept.clone());
         }
         Ok(kept)
-    }
-
-    /// Whether this run has put nothing there so far; it is taken as put there from here on.
-    pub(super) fn is_first(&mut self, path: &Path) -> bool {
-        self.kept.insert(path.to_owned())
     }
 
     /// What identifies the images of a guest, for whoever boots them again.
