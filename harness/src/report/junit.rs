@@ -48,6 +48,7 @@ fn suite(view: &View<'_>, cell: &CellView<'_>) -> TestSuite {
     property("cause", cell.cause.map_or("", |cause| &cause.kind));
     property("qemu", &view.host.qemu);
     property("accelerator", &view.host.accel);
+    property("built", &view.built.join("; "));
     property("kernel", cell.guest.map_or("", |guest| &guest.release));
     property("again", cell.again.as_deref().unwrap_or_default());
     property("logs", &logs(view, cell));

@@ -362,7 +362,9 @@ impl KselftestRecord {
         }
         let [own, others] =
             [&self, &other].map(|run| how_reached(run.cells.iter().map(|cell| &cell.transports)));
-        if own != others {
+        // Of a run without a guest it is not known.
+        let ran = |run: &KselftestRecord| run.cells.iter().any(|cell| !cell.logs.is_empty());
+        if own != others && ran(&self) && ran(&other) {
             return Err("the runs differ in how their guests were reached".to_owned());
         }
         let twice = |part: &&KernelPart| self.kernels.iter().any(|own| own.kernel == part.kernel);

@@ -22,6 +22,9 @@ pub fn render(view: &View<'_>) -> String {
     let mut out = String::from("KTAP version 1\n");
     diagnostic(&format!("abimatrix {}: {}: {}", view.tool, view.title, view.counts()), "", &mut out);
     diagnostic(&format!("{}, accel {}", view.host.qemu, view.host.accel), "", &mut out);
+    for line in &view.built {
+        diagnostic(line, "", &mut out);
+    }
     let _ = writeln!(out, "1..{}", of_run.len() + view.rows.len());
     let mut number = 0;
     for outcome in &of_run {
