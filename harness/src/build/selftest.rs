@@ -10,6 +10,7 @@ use fs_err as fs;
 
 use super::initramfs::TEST_DIR;
 use super::kernel::{Bench, make};
+use super::kselftest::{self, Unbuilt};
 use super::series::Overlay;
 use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
@@ -178,7 +179,16 @@ async fn make_programs(
             Err(other) => return Err(other.into()),
         }
     }
-    let Some((output, cc)) = output else { return Err(failed(&complaint)) };
+    let Some((output, cc)) = output else {
+        return Err(match kselftest::reason(&complaint, abi) {
+            Unbuilt::Library { library, advice } => {
+                let _ = fs::write(&log, &complaint);
+                let program = format!("{}/{selftest}", kselftest::SELFTESTS);
+                Cause::NoLibrary { abi, program, library, advice }.into()
+            }
+            _ => failed(&complaint),
+        });
+    };
     let listed =
         lib_mk(&output, &cc).args(["--silent", "--no-print-directory", "emit_tests", "COLLECTION=x"]);
     let listed = match listed.output(shop.ctx).await {
@@ -201,8 +211,9 @@ async fn make_programs(
         }
         if !output.join(name).exists() && folder.join(name).exists() {
             return Err(failed(&format!(
-                "error: {name} is a script or a file of the source (TEST_PROGS): only compiled programs \
-                 (TEST_GEN_PROGS) can be run so far"
+                "error: {name} is a script or a file of the source (TEST_PROGS), and a cell is about the entries \
+                 of compiled programs (TEST_GEN_PROGS): `test-selftest {selftest}` runs scripts, --selftest \
+                 names other tests, --contract=only does without"
             )));
         }
         let bytes = fs::read(output.join(name))?;

@@ -106,7 +106,7 @@ fn errors(said: &str) -> String {
 }
 
 /// What is lacking, or the first error of the code.
-fn reason(said: &str, abi: Abi) -> Unbuilt {
+pub fn reason(said: &str, abi: Abi) -> Unbuilt {
     let library = |found: &dyn Fn(&str) -> Option<&'static Library>| {
         said.lines().find_map(found).map(|library| Unbuilt::Library {
             library: format!("-l{}", library.link),
