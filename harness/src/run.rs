@@ -420,11 +420,7 @@ impl Conductor<'_> {
             self.machines.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
             let config = format!("images/{}.{leg}.config", kernel.name);
             fs::write(self.means.out.join(&config), &built.config.text)?;
-            self.ledger.note(
-                built.config.left_out.iter().map(|line| {
-                    format!("{}: left out, since this tree does not know it: {line}", kernel.name)
-                }),
-            );
+            self.ledger.note(left_out(&built.config, &kernel.name));
             if let Some(record) = self.ledger.record.borrow_mut().kernels.last_mut() {
                 let (key, image) = (built.key.to_string(), below(self.means.out, &vmlinux));
                 record.legs.push(LegRecord { leg, key, image, config });
@@ -549,6 +545,12 @@ impl Conductor<'_> {
         }
         Ok(images)
     }
+}
+
+/// What of the fragments a tree's own version does not know, as the report notes it.
+fn left_out(config: &Configured, kernel: &KernelName) -> Vec<String> {
+    let note = |line| format!("{kernel}: left out, since this tree does not know it: {line}");
+    config.left_out.iter().map(note).collect()
 }
 
 fn file_name(path: &Path) -> String {

@@ -17,7 +17,7 @@ use harness::report::sealed::AnyRun;
 use harness::run::{Budget, Means, kselftest as conductor};
 use harness::store::Store;
 
-use crate::cli::{Exit, Flaky, TestSelftest, TransportChoice};
+use crate::cli::{Exit, Flaky, TestSelftest};
 use crate::compare::Against;
 use crate::{clean, doctor, progress, recipe, report, runs, say, session, setup, shell};
 
@@ -143,7 +143,8 @@ pub async fn plan(
         abis: args.run.abi.clone(),
         jobs: args.run.jobs,
         timeout: args.run.timeout,
-        transports: args.run.transport.transports(),
+        // A list is made here, and reaches nobody.
+        transports: if args.list { Vec::new() } else { args.run.transport.transports() },
         no_sanitizers: args.no_sanitizers,
         command: String::new(),
     };
@@ -153,7 +154,7 @@ pub async fn plan(
     // After a Ctrl-C nothing is installed.
     if args.run.common.setup && !args.run.dry_run && session::stopped(&ctx.stop).is_none() {
         let mut wanted = doctor::missing(&host, &runs::sources(plan.kernels.iter()));
-        wanted.retain(|tool| tool.need != Need::Ssh || args.run.transport != TransportChoice::Serial);
+        wanted.retain(|tool| tool.need != Need::Ssh || plan.transports.contains(&Transport::Ssh));
         wanted.retain(|tool| tool.need != Need::Debugger);
         if !wanted.is_empty() {
             // On another thread, so that signals are heard meanwhile.
@@ -175,9 +176,19 @@ pub fn missing(host: &Host, plan: &KselftestPlan) -> Vec<(Tool, String)> {
     missing
 }
 
-/// `--list`: kernel, directory and program, a line each.
+/// `--list`: kernel, directory and program, a line each; of no directory, the directories there are, and
+/// whether they are in the named set.
 async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit> {
     let mut text = String::new();
+    if plan.dirs.is_empty() {
+        let set = kselftest::set(kselftest::ALL_SYSCALLS).unwrap_or_default();
+        for (kernel, dirs) in conductor::directories(ctx, means, plan).await? {
+            for dir in dirs {
+                let of_set = if set.contains(&dir) { kselftest::ALL_SYSCALLS } else { "-" };
+                text += &format!("{} {dir} {of_set}\n", kernel.name);
+            }
+        }
+    }
     for (kernel, dirs) in conductor::list(ctx, means, plan).await? {
         for (dir, programs) in dirs {
             programs.iter().for_each(|program| text += &format!("{} {dir} {program}\n", kernel.name));

@@ -216,7 +216,12 @@ fn what_ssh_lacks_is_named_before_the_program_builds_itself() {
         with(&["--transport", "both", "--dry-run"]).ends(0, &["each over serial and over ssh"]);
         with(&["--transport", "carrier-pigeon"]).ends(2, &["serial", "both"]);
     }
-    // What runs nothing runs nothing over ssh.
+    // What runs nothing runs nothing over ssh, and asks for nothing of it.
+    let mut listed = xtask(&["test-selftest", "--list", "--transport", "ssh"]);
+    let output = listed.0.env("PATH", "/nonexistent").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("package flex") && !text.contains("dropbear"), "{text}");
     xtask(&["test-selftest", "--from", "/nowhere", "--transport", "ssh"]).ends(2, &["--transport"]);
 }
 

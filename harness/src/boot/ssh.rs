@@ -15,7 +15,6 @@ use crate::broken::broken;
 use crate::judge::watch::LinkFailure;
 use crate::limits;
 
-/// The guest's only user.
 /// The command that is asked for; the guest runs its one command, whatever it is.
 const COMMAND: &str = "relay";
 

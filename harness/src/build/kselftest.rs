@@ -9,6 +9,7 @@ mod blame;
 mod mirror;
 mod taken;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use crate::plan::kselftest::interpreter;
 use crate::process::{Cmd, ProcessError, Stream, describe};
 use crate::store::{Hash, Key, KeyBuilder};
 use blame::Failures;
+pub(super) use blame::reason;
 use mirror::mirror;
 pub use taken::libraries_of_host;
 use taken::{DEPFILE, Taken};
@@ -142,6 +144,27 @@ pub fn file(pristine: &Pristine, dir: &RelPath, name: &str) -> Option<String> {
 /// Whether the tree has the directory.
 pub fn exists(pristine: &Pristine, dir: &RelPath) -> bool {
     file(pristine, dir, "Makefile").is_some()
+}
+
+/// The directories that have a Makefile, sorted.
+pub fn all(pristine: &Pristine) -> io::Result<Vec<RelPath>> {
+    let root = pristine.path.join(SELFTESTS);
+    let mut found = BTreeSet::new();
+    let mut todo = vec![root.clone()];
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                todo.push(entry.path());
+            }
+        }
+        found.extend(folder.strip_prefix(&root).ok().and_then(|inside| inside.to_str()?.parse().ok()));
+    }
+    // Of a user's tree, what is new since the cache has it.
+    let edited =
+        pristine.edits.files().filter_map(|(path, _)| path.strip_prefix(SELFTESTS)?.strip_prefix('/'));
+    found.extend(edited.filter_map(|path| path.strip_suffix("/Makefile")?.parse().ok()));
+    Ok(found.into_iter().filter(|dir| exists(pristine, dir)).collect())
 }
 
 /// The programs of a directory, as its Makefile lists them for one ABI or another.

@@ -24,7 +24,7 @@ use crate::process::Cmd;
 /// Where all of it lies in the guest. `guest/agent/ssh.c` knows it too.
 const HOME: &str = "ssh";
 
-/// Root by a name, a home and a shell of its own: what programs find out of root is the same over either
+/// Root by a name, a home and a shell of its own: what a kselftest finds out of root is the same over either
 /// transport.
 pub const USER: &str = "abimatrix";
 

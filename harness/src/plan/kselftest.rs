@@ -116,9 +116,10 @@ fn seconds(value: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// The time that a program gets here.
-pub fn deadline(timeout: Option<u64>, asked: Option<Duration>) -> Duration {
-    let own = timeout.map_or(UNLIMITED_S, |seconds| seconds.saturating_mul(TCG_FACTOR));
+/// The time that a program gets here, in a guest under TCG or one that is as fast as the host.
+pub fn deadline(timeout: Option<u64>, asked: Option<Duration>, under_tcg: bool) -> Duration {
+    let factor = if under_tcg { TCG_FACTOR } else { 1 };
+    let own = timeout.map_or(UNLIMITED_S, |seconds| seconds.saturating_mul(factor));
     asked.unwrap_or(Duration::from_secs(own)).min(limits::TEST_DEADLINE_MAX)
 }
 

@@ -20,7 +20,9 @@ use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
 use super::stored::StoredRun;
 use super::transports::Transports;
-use super::{Means, RunError, below, decoded, lost, recipe_record, tree_record, why_not_run, workshop};
+use super::{
+    Means, RunError, below, decoded, left_out, lost, recipe_record, tree_record, why_not_run, workshop,
+};
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
 use crate::build::config::{self, Configured};
@@ -67,7 +69,8 @@ const SHOWN: [&str; 12] = [
 struct Listed {
     dir: RelPath,
     programs: Vec<String>,
-    deadline: Duration,
+    /// What its `settings` give a program, in the runner's own seconds; nothing is no limit.
+    timeout: Option<u64>,
     /// Why its programs are not known; a cell of this name stands for them.
     failed: Option<Cause>,
 }
@@ -100,6 +103,21 @@ pub async fn list(
             dirs.push((dir.clone(), programs));
         }
         found.push((kernel.clone(), dirs));
+    }
+    Ok(found)
+}
+
+/// The directories of each kernel, of which none is named.
+pub async fn directories(
+    ctx: &Ctx,
+    means: &Means<'_>,
+    plan: &KselftestPlan,
+) -> Result<Vec<(Kernel, Vec<RelPath>)>, Trouble> {
+    let shop = workshop(ctx, means, plan.jobs, &Rc::new(Semaphore::new(plan.jobs)));
+    let mut found = Vec::new();
+    for kernel in &plan.kernels {
+        let pristine = source::pristine(&shop, kernel).await?;
+        found.push((kernel.clone(), directories::all(&pristine)?));
     }
     Ok(found)
 }
@@ -202,8 +220,8 @@ async fn prepare<'a>(
             continue;
         }
         let own = timeout(directories::file(&pristine, dir, "settings").as_deref());
-        let deadline = deadline(own, plan.timeout);
-        let deadline_ms = deadline.as_millis() as u64;
+        // Once a guest runs under KVM it is another one.
+        let deadline_ms = deadline(own, plan.timeout, true).as_millis() as u64;
         let (programs, failed) = match programs(shop, kernel, &pristine, plan, dir).await {
             Ok(programs) => (programs, None),
             Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
@@ -212,7 +230,7 @@ async fn prepare<'a>(
         let empty = programs.is_empty().then(|| "it lists no program".to_owned());
         let notes = empty.into_iter().collect();
         parts.push(DirPart { dir: dir.clone(), timeout_s: own, deadline_ms, notes });
-        dirs.push(Listed { dir: dir.clone(), programs, deadline, failed });
+        dirs.push(Listed { dir: dir.clone(), programs, timeout: own, failed });
     }
     let part = KernelPart {
         kernel: kernel.name.clone(),
@@ -302,10 +320,19 @@ struct Conductor<'a> {
 impl Conductor<'_> {
     /// Adds to what a reader should know of a directory.
     fn note_dir(&self, kernel: &Kernel, dir: &RelPath, note: String) {
+        self.of_dir(kernel, dir, |part| part.notes.push(note));
+    }
+
+    /// Writes down what each program of a directory gets, now that it is known what runs it.
+    fn allow(&self, kernel: &Kernel, dir: &RelPath, deadline: Duration) {
+        self.of_dir(kernel, dir, |part| part.deadline_ms = deadline.as_millis() as u64);
+    }
+
+    fn of_dir(&self, kernel: &Kernel, dir: &RelPath, change: impl FnOnce(&mut DirPart)) {
         let mut record = self.ledger.record.borrow_mut();
         let part = record.kernels.iter_mut().find(|part| part.kernel == kernel.name);
         if let Some(part) = part.and_then(|part| part.dirs.iter_mut().find(|part| part.dir == *dir)) {
-            part.notes.push(note);
+            change(part);
         }
     }
 
@@ -386,6 +413,7 @@ impl Conductor<'_> {
         let Asked { fragments, wishes, .. } = asked;
         let configured: Configured =
             config::configure_with(bench, &what, &Overlay::none(), &fragments, &wishes).await?;
+        self.ledger.note(left_out(&configured, &ready.kernel.name));
         kernel::build(bench, &what, &Overlay::none(), configured).await
     }
 
@@ -451,14 +479,18 @@ impl Conductor<'_> {
                 size: Size { cpus: limits::KSELFTEST_CPUS, memory_mib: limits::KSELFTEST_MEMORY_MIB },
                 ssh: None,
             };
-            let runs = vec![planned(program, listed)];
-            let boards = self.machines.boards(&self.ledger.ctx, &guest, runs.clone()).await;
+            let allowed = |accel| deadline(listed.timeout, self.plan.timeout, accel == Accel::Tcg);
+            let trial = vec![planned(program, listed, allowed(Accel::Tcg))];
+            let boards = self.machines.boards(&self.ledger.ctx, &guest, trial).await;
             boards.equip(&mut guest);
             boards.tell(&mut self.ledger.record.borrow_mut().host);
+            let deadline = allowed(guest.accel);
+            let runs = vec![planned(program, listed, deadline)];
+            self.allow(ready.kernel, &listed.dir, deadline);
             let expected = Expected {
                 abi,
                 program: name.clone(),
-                deadline_ms: listed.deadline.as_millis() as u64,
+                deadline_ms: deadline.as_millis() as u64,
                 script: program.interpreter.is_some(),
                 helpers: built.helpers.iter().cloned().chain(built.unbuilt()).collect(),
             };
@@ -501,7 +533,7 @@ fn cannot_run(program: &Program, abi: Abi, log: &Path, commands: &BTreeSet<Strin
 
 /// The run of a program as the kselftest runner would have it: in the directory where it is installed,
 /// a script that cannot be executed by its interpreter.
-fn planned(program: &Program, listed: &Listed) -> PlannedRun {
+fn planned(program: &Program, listed: &Listed, deadline: Duration) -> PlannedRun {
     let dir = format!("/{}/{}", directories::ROOT, listed.dir);
     let path = format!("{dir}/{}", program.name);
     let args = match &program.interpreter {
@@ -509,5 +541,5 @@ fn planned(program: &Program, listed: &Listed) -> PlannedRun {
         _ => vec![path],
     };
     let env = userland::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    PlannedRun { mode: Mode::Plain, deadline: listed.deadline, dir: Some(dir), args, env, doors: Vec::new() }
+    PlannedRun { mode: Mode::Plain, deadline, dir: Some(dir), args, env, doors: Vec::new() }
 }

@@ -73,10 +73,11 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<usize>,
     /// Deadline of one test program, in seconds [of test-selftest by default: four times what the
-    /// directory's settings say]
+    /// directory's settings say, under TCG]
     #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
-    /// How guests are reached; both runs each cell twice and fails if the verdicts differ
+    /// How guests are reached; both runs each cell twice and fails if the verdicts differ (what the host
+    /// kept from one, as a lost boot, is that cell's error)
     #[arg(long, value_name = "HOW", default_value = "serial")]
     pub transport: TransportChoice,
     /// How guests are run: auto takes KVM only after a guest has really run under it
@@ -239,7 +240,7 @@ pub struct Kernels {
 #[command(after_help = EXIT_CODES)]
 pub struct TestSelftest {
     /// A directory below tools/testing/selftests, or `all-syscalls`: those about system calls
-    #[arg(value_name = "DIR", required_unless_present = "from")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["from", "list"])]
     pub dirs: Vec<RelPath>,
     /// Run nothing: print earlier runs (their folders; repeatable, one kernel each) with today's explanations
     #[arg(long, value_name = "RUN", conflicts_with_all = ["dirs", "kernel", "tree", "abi", "transport", "list", "dry_run", "out", "retries", "repeat", "until_fail", "baseline", "shell_on_fail"])]
@@ -247,7 +248,7 @@ pub struct TestSelftest {
     /// Build without the sanitizers that a directory's Makefile asks for
     #[arg(long)]
     pub no_sanitizers: bool,
-    /// List the directories' programs, and stop
+    /// List the directories' programs, or without DIR the directories, and stop
     #[arg(long)]
     pub list: bool,
     /// How the result is printed

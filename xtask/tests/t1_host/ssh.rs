@@ -26,7 +26,11 @@ pub fn before_it_is_built() {
     typo[1] = "xyzzzy".to_owned();
     let nowhere = [&args[..], &["--tree".to_owned(), "/nowhere".to_owned()]].concat();
     let no_variable = [&args[..], &["--make".to_owned(), "no variable".to_owned()]].concat();
-    for (args, words) in [(typo, "xyzzzy"), (nowhere, "/nowhere"), (no_variable, "no variable")] {
+    let mut selftests = nowhere.clone();
+    selftests.splice(..2, ["test-selftest", "core"].map(str::to_owned));
+    for (args, words) in
+        [(typo, "xyzzzy"), (nowhere, "/nowhere"), (no_variable, "no variable"), (selftests, "/nowhere")]
+    {
         let run = world.run(&args);
         assert_says(&run, 2, &[words]);
         assert!(!run.stderr.contains(BUILDS), "{run}");

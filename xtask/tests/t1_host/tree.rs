@@ -246,6 +246,12 @@ pub fn users_selftest() {
             "{listed}"
         );
     }
+    let all: Vec<String> =
+        ["test-selftest", "--list", "--tree", tree.to_str().unwrap()].map(str::to_owned).to_vec();
+    let all = world.run(&all);
+    assert_eq!(all.code, Some(0), "{all}");
+    let dirs: Vec<&str> = all.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(dirs, ["deaf", "heeds", "helped", "mine", "new"], "{all}");
     // What was named and has nothing to run is an error.
     write("empty/Makefile", "emit_tests:\n\t@:\n");
     let empty = run("empty", "empty");

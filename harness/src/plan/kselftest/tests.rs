@@ -35,10 +35,13 @@ fn settings_are_read_as_the_runner_reads_them() {
         assert_eq!(timeout(settings), expected, "{settings:?}");
     }
     let s = Duration::from_secs;
-    assert_eq!(deadline(Some(45), None), s(45 * TCG_FACTOR));
-    assert_eq!(deadline(None, None), s(UNLIMITED_S));
-    assert_eq!(deadline(None, Some(s(3))), s(3));
-    assert_eq!(deadline(Some(u64::MAX), None), limits::TEST_DEADLINE_MAX);
+    assert_eq!(deadline(Some(45), None, true), s(45 * TCG_FACTOR));
+    assert_eq!(deadline(Some(45), None, false), s(45));
+    for under_tcg in [true, false] {
+        assert_eq!(deadline(None, None, under_tcg), s(UNLIMITED_S));
+        assert_eq!(deadline(None, Some(s(3)), under_tcg), s(3));
+        assert_eq!(deadline(Some(u64::MAX), None, under_tcg), limits::TEST_DEADLINE_MAX);
+    }
 }
 
 #[test]
