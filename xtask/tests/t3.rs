@@ -77,7 +77,8 @@ fn main() {
     ];
     // What a slow machine may leave out (`--within`): the last of them first.
     let may_wait: support::Tests<'_> = &[
-        ("six directories of kselftest give what is known of them by each ABI", kselftests),
+        ("seven directories of kselftest give what is known of them by each ABI", kselftests),
+        ("a series without a spec is derived from what it changes, and both legs pass", without_a_spec),
         ("the unpatched leg gives enosys by every door", unpatched),
         ("kselftests come to the same over ssh, and so they do again", kselftests_over_ssh),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
@@ -240,6 +241,12 @@ fn no_network() {
         "{run}"
     );
     assert!(ssh["text"].as_str().unwrap().contains("CONFIG_VIRTIO_NET"), "{run}");
+    assert_eq!(
+        (&cell["verdict"], &cell["cause"]["kind"]),
+        (&"fail".into(), &"transports-differ".into()),
+        "{run}"
+    );
+    assert_eq!(run.code, Some(1), "{run}");
 }
 
 fn x32_off() {
@@ -260,6 +267,7 @@ fn x32_off() {
 fn kselftests() {
     let run = xtask(&[
         "test-selftest",
+        "clone3",
         "core",
         "futex/functional",
         "rlimits",
@@ -275,13 +283,14 @@ fn kselftests() {
     ]);
     repro::replays_alike("latest");
     let cells = run.cells();
-    let verdict = |dir: &str, program: &str, abi: &str| {
+    let cell = |dir: &str, program: &str, abi: &str| {
         let is = |cell: &&serde_json::Value| {
             cell["dir"] == dir && cell["program"] == program && cell["abi"] == abi
         };
-        let cell = cells.iter().find(is).unwrap_or_else(|| panic!("no {dir}/{program} {abi}: {run}"));
-        cell["verdict"].as_str().unwrap().to_owned()
+        cells.iter().find(is).unwrap_or_else(|| panic!("no {dir}/{program} {abi}: {run}"))
     };
+    let verdict =
+        |dir: &str, program: &str, abi: &str| cell(dir, program, abi)["verdict"].as_str().unwrap().to_owned();
     for (dir, program, expected) in [
         ("core", "close_range_test", ["pass"; 3]),
         ("core", "unshare_test", ["pass"; 3]),
@@ -304,6 +313,18 @@ fn kselftests() {
         let found = ["m64", "m32", "mx32"].map(|abi| verdict(dir, program, abi));
         assert_eq!(found, expected.map(str::to_owned), "{dir}/{program}: {run}");
     }
+    // What does not build is told by the compiler's own words, and what is lacking by its package.
+    for (dir, program, abi, kind, words) in [
+        ("rseq", "param_test", "mx32", "selftest-build", "rseq-x86-bits.h"),
+        ("timens", "timens", "mx32", "selftest-build", "-Werror=format"),
+        ("clone3", "clone3", "m32", "no-library", "libcap-dev:i386"),
+        ("clone3", "clone3", "mx32", "no-library", "libcap-dev"),
+    ] {
+        let cause = &cell(dir, program, abi)["cause"];
+        assert_eq!(cause["kind"], kind, "{dir}/{program} {abi}: {run}");
+        assert!(cause["text"].as_str().unwrap().contains(words), "{dir}/{program} {abi}: {cause:#}");
+    }
+    assert_eq!(verdict("clone3", "clone3", "m64"), "pass", "{run}");
     assert_eq!(run.code, Some(1), "{run}");
     let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     // No ABI differs from the others but where it is known why; what is a matter of luck comes and goes.
@@ -360,6 +381,31 @@ fn unpatched() {
         record.pointer(pointer).and_then(|key| key.as_str()).unwrap().to_owned()
     };
     assert_eq!(key(&run, "/kernels/0/legs/0/key"), key(&selftests, "/kernels/0/key"));
+}
+
+/// By the kernels of the first test: the same series on the same source.
+fn without_a_spec() {
+    let (_scratch, project) = project_copy();
+    let kernel = project.join("kernels/linux-6.12");
+    let series = project.join("series");
+    std::fs::rename(kernel.join("xyzzy"), &series).unwrap();
+    std::fs::remove_file(series.join("spec.yaml")).unwrap();
+    // It is one for another repository.
+    std::fs::remove_file(series.join("0004-xyzzy.2-New-page-for-the-xyzzy-2-system-call.patch")).unwrap();
+    let args = ["test-syscall", "xyzzy", "--kernel", KERNEL, "--format", "json", "-v", "--patches"];
+    let (series, project) = (series.to_str().unwrap(), project.to_str().unwrap());
+    let run = xtask(&[&args[..], &[series, "--project", project]].concat());
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(
+        !run.stderr.lines().any(|line| line.starts_with("compile") && !line.ends_with("cached")),
+        "{run}"
+    );
+    let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let of_kernel = &record["kernels"][0];
+    assert_eq!(of_kernel["option"], "CONFIG_XYZZY_SYSCALL", "{run}");
+    assert_eq!(of_kernel["selftest"], "xyzzy", "{run}");
+    let legs: Vec<_> = run.cells().iter().map(|cell| cell["leg"].clone()).collect();
+    assert_eq!(legs, ["patched", "patched", "patched", "config-off", "config-off", "config-off"], "{run}");
 }
 
 /// By the kernel of the test before: these directories ask for nothing that it lacks.
