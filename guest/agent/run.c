@@ -195,16 +195,22 @@ static void kill_each(void)
 /*
  * kill(-1) is atomic towards fork(2): no bomb outruns it, no new session escapes it. But it would
  * take our connection along, where there is one. A stop is as atomic and can be taken back: who is
- * stopped forks no more, on whatever processor, until we have gone through them.
+ * stopped forks no more, on whatever processor, while we go through them. But when the last one
+ * dies who held a group to its session, the kernel lets that group go on, by SIGHUP and SIGCONT;
+ * so we go through them twice, and the caller comes again until there is nobody.
  */
 static void kill_all(void)
 {
+	int i;
+
 	if (!ssh_serves()) {
 		kill(-1, SIGKILL);
 		return;
 	}
-	kill(-1, SIGSTOP);
-	kill_each();
+	for (i = 0; i < 2; i++) {
+		kill(-1, SIGSTOP);
+		kill_each();
+	}
 	ssh_go_on();
 }
 
