@@ -50,7 +50,7 @@ pub trait OverTransports: Attempted + Sized {
             }
             None => {
                 for cause in other.cause.take().into_iter().chain(others) {
-                    if !told.cause.iter().chain(&*told.also).any(|told| is_same(told, &cause)) {
+                    if !told.cause.iter().chain(&*told.also).any(|told| says_no_more(told, &cause)) {
                         told.also.push(cause);
                     }
                 }
@@ -136,7 +136,7 @@ fn disagreement(halves: &[AttemptRecord; 2], cases: [&[CaseResult]; 2]) -> Optio
         return None;
     }
     let other_end = || match (&serial.cause, &ssh.cause) {
-        (Some(serial), Some(ssh)) => !is_same(serial, ssh),
+        (Some(serial), Some(ssh)) => !same_end(serial, ssh),
         _ => false,
     };
     // How it ended is all that a program without a report has to say.
@@ -152,16 +152,34 @@ fn disagreement(halves: &[AttemptRecord; 2], cases: [&[CaseResult]; 2]) -> Optio
     })
 }
 
-/// Whether two causes say the same, but for times and other numbers that no two guests share.
-fn is_same(one: &CauseRecord, other: &CauseRecord) -> bool {
-    use Cause::{ExitFailed, ExitStatus, KernelFault, Panic, TestSignalled};
+/// Whether a program of either ended alike: by the same cause, but for times and other numbers that no two
+/// guests share. Where a kernel was when it was found hanging is one of them.
+fn same_end(one: &CauseRecord, other: &CauseRecord) -> bool {
+    use Cause::{
+        CaseFailed, ExitFailed, ExitStatus, HelperNotBuilt, KernelFault, NoCommand, Tainted, TestSignalled,
+    };
     one.kind == other.kind
         && match (&one.detail, &other.detail) {
             (ExitStatus { code: one, .. }, ExitStatus { code: other, .. })
             | (ExitFailed { code: one, .. }, ExitFailed { code: other, .. })
             | (TestSignalled { signal: one, .. }, TestSignalled { signal: other, .. }) => one == other,
+            (CaseFailed { failed: one, .. }, CaseFailed { failed: other, .. }) => one == other,
+            (KernelFault { fault: one }, KernelFault { fault: other }) => one.kind == other.kind,
+            (Tainted { flags: one, .. }, Tainted { flags: other, .. })
+            | (NoCommand { command: one, .. }, NoCommand { command: other, .. })
+            | (HelperNotBuilt { helper: one, .. }, HelperNotBuilt { helper: other, .. }) => one == other,
+            _ => true,
+        }
+}
+
+/// Whether the second cause tells nothing that the first does not.
+fn says_no_more(told: &CauseRecord, cause: &CauseRecord) -> bool {
+    use Cause::{KernelFault, Panic, Skipped};
+    same_end(told, cause)
+        && match (&told.detail, &cause.detail) {
             (KernelFault { fault: one }, KernelFault { fault: other })
             | (Panic { fault: one }, Panic { fault: other }) => one.title == other.title,
+            (Skipped { reason: one }, Skipped { reason: other }) => one == other,
             _ => true,
         }
 }
@@ -300,6 +318,12 @@ mod tests {
         };
         let cell = both((oops("a"), OK), (oops("b"), OK));
         assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also.len()), ("kernel-fault", 1));
+        // Where it was is another place at each boot.
+        let cell = both((oops("a"), &[]), (oops("b"), &[]));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also.len()), ("kernel-fault", 1));
+        let skipped = |reason: &str| Some(Cause::Skipped { reason: reason.to_owned() });
+        let cell = both((skipped("no /dev/x"), &[]), (skipped("no network"), &[]));
+        assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also.len()), ("skipped", 1));
         let hung = Some(Cause::Hang { silent_ms: 1, at: None, fault: None });
         let cell = both((failed(), OK), (hung, OK));
         assert_eq!((cell.cause.unwrap().kind.as_str(), cell.also[0].kind.as_str()), ("case-failed", "hang"));
