@@ -111,7 +111,7 @@ pub struct DirPart {
     pub dir: RelPath,
     /// The time of a program in the runner's own seconds; nothing is no limit.
     pub timeout_s: Option<u64>,
-    /// What this run gives each.
+    /// What this run gives each; of a directory that sent off no guest, what it would under TCG.
     pub deadline_ms: u64,
     /// What else a reader should know.
     pub notes: Vec<String>,
@@ -360,11 +360,9 @@ impl KselftestRecord {
         if self.host.compiler != other.host.compiler || self.host.accel != other.host.accel {
             return Err("the runs differ in compiler or accelerator".to_owned());
         }
-        let [own, others] =
-            [&self, &other].map(|run| how_reached(run.cells.iter().map(|cell| &cell.transports)));
-        // Of a run without a guest it is not known.
-        let ran = |run: &KselftestRecord| run.cells.iter().any(|cell| !cell.logs.is_empty());
-        if own != others && ran(&self) && ran(&other) {
+        if let (Some(own), Some(others)) = (self.reached(), other.reached())
+            && own != others
+        {
             return Err("the runs differ in how their guests were reached".to_owned());
         }
         let twice = |part: &&KernelPart| self.kernels.iter().any(|own| own.kernel == part.kernel);
@@ -384,6 +382,13 @@ impl KselftestRecord {
         self.alike.extend(other.alike);
         self.notes.extend(other.notes);
         Ok(self)
+    }
+
+    /// How the guests were reached, in words; of a run without a guest it is not known.
+    pub(super) fn reached(&self) -> Option<String> {
+        let ran = self.cells.iter().any(|cell| !cell.logs.is_empty());
+        let words = how_reached(self.cells.iter().map(|cell| &cell.transports));
+        ran.then(|| words.unwrap_or_else(|| "the guests were reached over serial".to_owned()))
     }
 
     /// Writes the record into the run's folder, whole or not at all.

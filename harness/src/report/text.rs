@@ -143,7 +143,7 @@ fn head(run: &RunRecord, out: &mut String) {
 }
 
 /// How the guests of these cells were reached, if it was not over serial alone.
-pub(in crate::report) fn how_reached<'a>(
+pub(super) fn how_reached<'a>(
     cells: impl Iterator<Item = &'a Vec<TransportRecord>> + Clone,
 ) -> Option<String> {
     let over = |transport| cells.clone().flatten().any(|over| over.transport == transport);

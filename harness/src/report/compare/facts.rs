@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::side::Side;
 use crate::report::kselftest::KselftestRecord;
 use crate::report::record::{HostRecord, KernelRecord, RecipeRecord, RunRecord, TreeRecord};
-use crate::report::text::how_reached;
 
 /// A name whose value is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,8 +88,7 @@ pub(super) fn of_syscall(run: &RunRecord) -> Facts {
 
 /// The same of a run of `test-selftest`.
 pub(super) fn of_kselftest(run: &KselftestRecord) -> Facts {
-    let reached = how_reached(run.cells.iter().map(|cell| &cell.transports)).unwrap_or_default();
-    let mut facts = keep([("transport".to_owned(), reached)]);
+    let mut facts = keep([("transport".to_owned(), run.reached().unwrap_or_default())]);
     for part in &run.kernels {
         let own = [("source", part.source.clone()), ("key", key(&part.key))];
         let own = own.into_iter().chain(of_recipe(&part.recipe)).chain(of_tree(part.tree.as_ref()));
