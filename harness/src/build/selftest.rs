@@ -180,8 +180,13 @@ async fn make_programs(
         }
     }
     let Some((output, cc)) = output else {
+        // What else is wrong with the code is not for a library to hide.
+        let of_code = |line: &str| {
+            line.contains("undefined reference")
+                || line.contains(": error: ") && !line.starts_with("collect2: ")
+        };
         return Err(match kselftest::reason(&complaint, abi) {
-            Unbuilt::Library { library, advice } => {
+            Unbuilt::Library { library, advice } if !complaint.lines().any(of_code) => {
                 let _ = fs::write(&log, &complaint);
                 let program = format!("{}/{selftest}", kselftest::SELFTESTS);
                 Cause::NoLibrary { abi, program, library, advice }.into()
