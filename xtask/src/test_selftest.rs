@@ -188,10 +188,11 @@ async fn list(ctx: &Ctx, means: &Means<'_>, plan: &KselftestPlan) -> Result<Exit
                 text += &format!("{} {dir} {of_set}\n", kernel.name);
             }
         }
-    }
-    for (kernel, dirs) in conductor::list(ctx, means, plan).await? {
-        for (dir, programs) in dirs {
-            programs.iter().for_each(|program| text += &format!("{} {dir} {program}\n", kernel.name));
+    } else {
+        for (kernel, dirs) in conductor::list(ctx, means, plan).await? {
+            for (dir, programs) in dirs {
+                programs.iter().for_each(|program| text += &format!("{} {dir} {program}\n", kernel.name));
+            }
         }
     }
     say::listing(&text)?;

@@ -328,7 +328,10 @@ impl fmt::Display for KselftestPlan {
         let list = |names: Vec<String>| names.join(", ");
         writeln!(f, "  kernels {}", list(self.kernels.iter().map(|k| k.name.to_string()).collect()))?;
         let dirs = list(self.dirs.iter().map(ToString::to_string).collect());
-        writeln!(f, "  {} directories: {dirs}", self.dirs.len())?;
+        match self.dirs.len() {
+            0 => writeln!(f, "  its directories")?,
+            n => writeln!(f, "  {n} directories: {dirs}")?,
+        }
         let abis = list(self.abis.iter().map(ToString::to_string).collect());
         let over = Transport::in_words(&self.transports);
         write!(f, "  ABIs {abis}; {} guests at once{over}", self.jobs)?;
