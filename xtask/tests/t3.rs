@@ -390,16 +390,12 @@ fn without_a_spec() {
     let series = project.join("series");
     std::fs::rename(kernel.join("xyzzy"), &series).unwrap();
     std::fs::remove_file(series.join("spec.yaml")).unwrap();
-    // It is one for another repository.
-    std::fs::remove_file(series.join("0004-xyzzy.2-New-page-for-the-xyzzy-2-system-call.patch")).unwrap();
     let args = ["test-syscall", "xyzzy", "--kernel", KERNEL, "--format", "json", "-v", "--patches"];
     let (series, project) = (series.to_str().unwrap(), project.to_str().unwrap());
     let run = xtask(&[&args[..], &[series, "--project", project]].concat());
     assert_eq!(run.code, Some(0), "{run}");
-    assert!(
-        !run.stderr.lines().any(|line| line.starts_with("compile") && !line.ends_with("cached")),
-        "{run}"
-    );
+    let compiled: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("compile")).collect();
+    assert!(compiled.len() == 2 && compiled.iter().all(|line| line.ends_with("cached")), "{run}");
     let record: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     let of_kernel = &record["kernels"][0];
     assert_eq!(of_kernel["option"], "CONFIG_XYZZY_SYSCALL", "{run}");
