@@ -180,18 +180,13 @@ async fn make_programs(
         }
     }
     let Some((output, cc)) = output else {
-        // What else is wrong with the code is not for a library to hide.
-        let of_code = |line: &str| {
-            line.contains("undefined reference")
-                || line.contains(": error: ") && !line.starts_with("collect2: ")
-        };
-        return Err(match kselftest::reason(&complaint, abi) {
-            Unbuilt::Library { library, advice } if !complaint.lines().any(of_code) => {
+        return Err(match missing_library(&complaint, abi) {
+            Some((library, advice)) => {
                 let _ = fs::write(&log, &complaint);
                 let program = format!("{}/{selftest}", kselftest::SELFTESTS);
                 Cause::NoLibrary { abi, program, library, advice }.into()
             }
-            _ => failed(&complaint),
+            None => failed(&complaint),
         });
     };
     let listed =
@@ -232,6 +227,18 @@ async fn make_programs(
     }
     fs::write(made.path().join("programs"), names.join("\n"))?;
     Ok((made, names))
+}
+
+/// The library that a selftest did not build for, and how to get it; nothing if its code is wrong as well,
+/// which no library may hide.
+fn missing_library(said: &str, abi: Abi) -> Option<(String, String)> {
+    let of_code = |line: &str| {
+        line.contains("undefined reference") || line.contains(": error: ") && !line.starts_with("collect2: ")
+    };
+    match kselftest::reason(said, abi) {
+        Unbuilt::Library { library, advice } if !said.lines().any(of_code) => Some((library, advice)),
+        _ => None,
+    }
 }
 
 /// Builds PID 1 of every guest. It is an m64 program whatever ABI is tested: the kernel is.
@@ -322,4 +329,23 @@ fn compiler(abi: Abi, scratch: &Path) -> Result<PathBuf, Trouble> {
     build.cargo_metadata(false).cargo_warnings(false).cargo_debug(false).cargo_output(false);
     let tool = build.try_get_compiler().map_err(|error| Cause::Harness { detail: error.to_string() })?;
     Ok(tool.path().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_here_hides_no_error_of_the_code() {
+        let link = "/usr/bin/ld: cannot find -lcap: No such file or directory\n\
+                    collect2: error: ld returned 1 exit status\n";
+        let (library, advice) = missing_library(link, Abi::M32).unwrap();
+        assert_eq!(library, "-lcap");
+        assert!(advice.contains("libcap-dev:i386"), "{advice}");
+        for wrong in
+            ["x.c:3:1: error: unknown type name 'u64'\n", "x.c:(.text+0x9): undefined reference to `f'\n"]
+        {
+            assert_eq!(missing_library(&format!("{link}{wrong}"), Abi::M32), None, "{wrong}");
+        }
+    }
 }
