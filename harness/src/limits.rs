@@ -90,6 +90,14 @@ pub const HUNG_TASK_S: u32 = 20;
 pub const TEST_DEADLINE: Duration = Duration::from_secs(45);
 /// The most that `--timeout` takes, and the agent: an hour.
 pub const TEST_DEADLINE_MAX: Duration = Duration::from_secs(3600);
+/// A test that a tree has had, where it is not judged: under ptrace, where one entry is proof and the end is not
+/// needed, and on a control leg. One that hangs would hang twice.
+pub const UNJUDGED_DEADLINE: Duration = Duration::from_secs(60);
+/// Tests of a directory in one cell: each is two of the 64 runs that a plan has at most, and the tool's own
+/// programs are two.
+pub const CELL_TESTS: usize = 31;
+/// From here on it is said beforehand how long a cell's tests may take: nobody at a desk waits for it unprepared.
+pub const LONG_CELL: Duration = Duration::from_secs(30 * 60);
 /// A shell at a guest's console, and a program while a debugger holds the guest: the most that the agent
 /// takes, a day of the guest's own time. The person there is who ends it.
 pub const SHELL_DEADLINE: Duration = Duration::from_secs(24 * 3600);

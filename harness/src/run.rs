@@ -16,18 +16,20 @@ use tokio::task::JoinSet;
 
 use crate::boot::accel::{self, AccelChoice};
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
-use crate::build::config::{self, Configured};
-use crate::build::initramfs::{self, Contents, Image};
+use crate::build::config::{self, Configured, Request};
+use crate::build::initramfs::{self, Contents};
 use crate::build::kernel::{self, Bench, BuiltKernel};
+use crate::build::kselftest as directories;
 use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
 use crate::build::{Trouble, Workshop};
+use crate::judge::verdict::UNREPORTED;
 use crate::judge::watch::Deadlines;
 use crate::judge::{divergence, known};
 use crate::limits;
-use crate::model::{Abi, Cause, CellId, KernelName, Leg, Plan as GuestPlan};
-use crate::plan::files::{Kernel, Patch, Project};
+use crate::model::{Abi, CaseResult, Cause, CellId, KernelName, KnownIssue, Leg, Plan as GuestPlan};
+use crate::plan::files::{Kernel, Patch, Project, Spec};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
 use crate::plan::profile::Profile;
@@ -54,6 +56,7 @@ pub mod kselftest;
 mod ledger;
 mod machines;
 mod order;
+mod programs;
 pub mod stored;
 mod survey;
 mod transports;
@@ -63,12 +66,13 @@ use attempts::Trials;
 pub use attempts::{Attempts, RetryOn};
 pub use budget::Budget;
 pub use bundle::bundle;
-use cell::agenda;
+use cell::{Packed, agenda};
 use job::Job;
 use judged::SYMBOLS;
 use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
+use programs::{Selftest, compare_lists};
 use stored::StoredRun;
 pub use survey::{Looked, survey};
 use transports::Transports;
@@ -198,6 +202,17 @@ pub async fn run(
     }
     let not_met = not_met(&ledger.record.borrow().cells, plan);
     ledger.note(not_met);
+    let unreported = unreported(&ledger.record.borrow().cells);
+    ledger.note(unreported);
+    let is_silent = |cell: &CellRecord| {
+        matches!(cell.cause.as_ref().map(|cause| &cause.detail), Some(Cause::NoReport { .. }))
+    };
+    let own = |part: &KernelPlan| part.kernel.is_users && part.patches().is_empty();
+    if plan.kernels.iter().any(own) && ledger.record.borrow().cells.iter().any(is_silent) {
+        let advice = "a test that has been there long may report no cases: --exit-status takes its exit status, \
+                      as the kselftest runner does";
+        ledger.note([advice.to_owned()]);
+    }
     if level == StopLevel::Run {
         let record = AnyRun::Syscall(Box::new(ledger.record.borrow().clone()));
         let so_far = StoredRun { folder: means.out.to_owned(), record };
@@ -268,13 +283,33 @@ async fn prepare<'a>(
 /// The known issues that no cell has shown although it could have.
 fn not_met(cells: &[CellRecord], plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
-    for KernelPlan { kernel, known, .. } in &plan.kernels {
+    for KernelPlan { kernel, known, contract, .. } in &plan.kernels {
+        // What was not tried cannot be met.
+        let tried = |issue: &&KnownIssue| contract.is_some() || !issue.symptom.is_of_contract();
+        let known: Vec<KnownIssue> = known.iter().filter(tried).cloned().collect();
         let ended = |cell: &&CellRecord| cell.kernel == kernel.name && cell.durations.run_ms.is_some();
         let ran: Vec<_> = cells.iter().filter(ended).map(|cell| (cell.id(), &cell.known[..])).collect();
-        let not_met = known::not_met(known, &plan.syscall, &ran);
+        let not_met = known::not_met(&known, &plan.syscall, &ran);
         notes.extend(not_met.iter().map(|issue| format!("{}: not met, fixed perhaps: {issue}", kernel.name)));
     }
     notes
+}
+
+/// What was judged by its exit status alone: a reader may ask for more.
+fn unreported(cells: &[CellRecord]) -> Vec<String> {
+    let mut found: BTreeMap<&KernelName, BTreeSet<&str>> = BTreeMap::new();
+    for cell in cells {
+        let told = |case: &&CaseResult| case.message.as_deref() == Some(UNREPORTED);
+        for case in cell.cases.iter().filter(told) {
+            let program = case.name.rsplit_once('/').map_or("its test", |(program, _)| program);
+            found.entry(&cell.kernel).or_default().insert(program);
+        }
+    }
+    let note = |(kernel, programs): (&KernelName, BTreeSet<&str>)| {
+        let programs: Vec<&str> = programs.into_iter().collect();
+        format!("{kernel}: judged by exit status alone, with no cases reported: {}", programs.join(", "))
+    };
+    found.into_iter().map(note).collect()
 }
 
 fn workshop<'a>(ctx: &'a Ctx, means: &Means<'a>, guests: usize, machine: &Rc<Semaphore>) -> Workshop<'a> {
@@ -393,7 +428,13 @@ impl Conductor<'_> {
             size.memory_mib = *memory_mib;
             deadlines = deadlines.times(*patience);
         }
-        let mut images: Option<BTreeMap<Abi, Image>> = None;
+        let asked = spec.selftest.as_ref().filter(|_| !self.plan.contract_only);
+        if asked.is_some_and(|asked| directories::exists(&ready.pristine, &asked.dir)) {
+            // As test-selftest runs them.
+            size.cpus = limits::KSELFTEST_CPUS;
+            size.memory_mib = size.memory_mib.max(limits::KSELFTEST_MEMORY_MIB);
+        }
+        let mut images: Option<BTreeMap<Abi, Packed>> = None;
         for &leg in legs {
             if self.plan.abis.iter().all(|&abi| !self.open(ready, leg, abi)) || self.means.spent().is_some() {
                 continue;
@@ -414,7 +455,9 @@ impl Conductor<'_> {
                             == Some(false)
                 };
                 let closed = Abi::ALL.into_iter().filter(is_closed).collect();
-                images = Some(self.images(&mut bench, ready, &closed).await?);
+                let made = self.images(&mut bench, ready, &closed).await?;
+                self.warn_of_long_tests(spec, &made);
+                images = Some(made);
             }
             let vmlinux = self.machines.keep(&built.vmlinux, &format!("{}.{leg}.vmlinux", kernel.name))?;
             self.machines.keep(&built.symbols, &format!("{}.{leg}.{SYMBOLS}", kernel.name))?;
@@ -425,7 +468,7 @@ impl Conductor<'_> {
                 let (key, image) = (built.key.to_string(), below(self.means.out, &vmlinux));
                 record.legs.push(LegRecord { leg, key, image, config });
             }
-            for (&abi, image) in images.iter().flatten() {
+            for (&abi, packed) in images.iter().flatten() {
                 let id = CellId { kernel: kernel.name.clone(), leg, abi };
                 if !self.ledger.is_open(&id) {
                     continue;
@@ -435,7 +478,7 @@ impl Conductor<'_> {
                     continue;
                 }
                 let initramfs =
-                    self.machines.keep(&image.path, &format!("{}.{abi}.initramfs", kernel.name))?;
+                    self.machines.keep(&packed.image.path, &format!("{}.{abi}.initramfs", kernel.name))?;
                 let mut guest = Guest {
                     qemu: self.means.qemu.path.clone(),
                     name: format!("abimatrix.{}", id.slug()),
@@ -449,12 +492,12 @@ impl Conductor<'_> {
                     ssh: None,
                 };
                 let number = spec.number(abi).expect("a cell without a number is a miss of the plan");
-                let agenda = |leg| agenda(spec, leg, (abi, number), image, self.plan.deadline);
-                let trial = agenda(Leg::ConfigOff).0;
+                let agenda = |leg, accel| agenda(spec, leg, (abi, number), packed, accel == Accel::Tcg);
+                let trial = agenda(Leg::ConfigOff, Accel::Tcg).0;
                 let boards = self.machines.boards(&self.ledger.ctx, &guest, trial).await;
                 boards.equip(&mut guest);
                 boards.tell(&mut self.ledger.record.borrow_mut().host);
-                let (runs, mut expectation) = agenda(leg);
+                let (runs, mut expectation) = agenda(leg, guest.accel);
                 let of_cell = known.iter().filter(|issue| issue.concerns(&self.plan.syscall, &id));
                 expectation.known = of_cell.cloned().collect();
                 let images = self.machines.images(&guest)?;
@@ -470,6 +513,21 @@ impl Conductor<'_> {
         Ok(())
     }
 
+    /// Says before it happens what a directory's `settings` may make of a cell.
+    fn warn_of_long_tests(&self, spec: &Spec, packed: &BTreeMap<Abi, Packed>) {
+        let selftests = packed.values().filter_map(|packed| packed.selftest.as_ref());
+        let longest = selftests.map(Selftest::longest).max().unwrap_or_default();
+        if let Some(tests) = spec.selftest.as_ref().filter(|_| longest >= limits::LONG_CELL) {
+            self.ledger.ctx.events.note(format!(
+                "{}: by its own deadlines the selftest {tests} may take up to {} min by each ABI: --timeout \
+                 SECONDS sets that of each test, --selftest {}:PROGRAM names one",
+                spec.syscall,
+                longest.as_secs() / 60,
+                tests.dir
+            ));
+        }
+    }
+
     fn open(&self, ready: &Prepared<'_>, leg: Leg, abi: Abi) -> bool {
         self.ledger.is_open(&CellId { kernel: ready.plan.kernel.name.clone(), leg, abi })
     }
@@ -483,8 +541,14 @@ impl Conductor<'_> {
         let what = format!("{} {leg}", bench.kernel.name);
         let none = Overlay::none();
         let overlay = if leg == Leg::Unpatched { &none } else { &ready.series };
-        let fragments = config::fragments(bench, ready.plan.layers(), leg, &ready.series)?;
-        let configured: Configured = config::configure(bench, &what, overlay, &fragments).await?;
+        let request = Request::of_leg(bench, ready.plan.layers(), leg, &ready.series)?;
+        let configured: Configured = config::configure(bench, &what, overlay, &request).await?;
+        self.ledger.note(request.contradictions().into_iter().map(|conflict| format!("{what}: {conflict}")));
+        let unread = request.unread.iter();
+        self.ledger.note(unread.map(|(dir, error)| format!("{dir}: its config is not merged: {error}")));
+        let one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let dropped = configured.dropped.iter();
+        self.ledger.note(dropped.map(|wish| format!("{what}: {}", one_line(&wish.text))));
         // What nobody could run need not be compiled.
         let open: Vec<Abi> =
             self.plan.abis.iter().copied().filter(|&abi| self.open(ready, leg, abi)).collect();
@@ -502,9 +566,9 @@ impl Conductor<'_> {
         bench: &mut Bench<'_>,
         ready: &Prepared<'_>,
         closed: &BTreeSet<Abi>,
-    ) -> Result<BTreeMap<Abi, Image>, Trouble> {
+    ) -> Result<BTreeMap<Abi, Packed>, Trouble> {
         let agent = selftest::agent(self.shop, self.means.project).await?;
-        let mut images = BTreeMap::new();
+        let (mut images, mut shared) = (BTreeMap::new(), None);
         for &abi in &self.plan.abis {
             if ready.plan.legs.iter().all(|&leg| !self.open(ready, leg, abi)) {
                 continue;
@@ -512,9 +576,11 @@ impl Conductor<'_> {
             let image = async {
                 let (project, spec) = (self.means.project, &ready.plan.spec);
                 let probe = selftest::probe(self.shop, project, abi).await?;
-                let programs = match &spec.selftest {
-                    Some(folder) if !self.plan.contract_only => {
-                        Some(selftest::build(bench, &ready.series, spec, folder, abi).await?)
+                let selftest = match &spec.selftest {
+                    Some(asked) if !self.plan.contract_only => {
+                        let plan = (self.means, self.plan);
+                        let own = (abi, &mut shared);
+                        Some(programs::build(bench, plan, &ready.series, (spec, asked), own).await?)
                     }
                     _ => None,
                 };
@@ -527,14 +593,16 @@ impl Conductor<'_> {
                 let contents = Contents {
                     agent: &agent,
                     probe: &probe,
-                    programs: programs.as_ref(),
+                    tests: selftest.as_ref().map(Selftest::packed),
                     contract: prober.as_ref().zip(cases),
                 };
-                initramfs::pack(self.shop, contents)
+                Ok(Packed { image: initramfs::pack(self.shop, contents)?, selftest })
             };
             match image.await {
-                Ok(image) => {
-                    images.insert(abi, image);
+                Ok(packed) => {
+                    let selftest = packed.selftest.as_ref();
+                    self.ledger.note(selftest.map(|selftest| selftest.notes(abi)).unwrap_or_default());
+                    images.insert(abi, packed);
                 }
                 Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
                 Err(Trouble::Cause(cause)) => {
@@ -543,6 +611,7 @@ impl Conductor<'_> {
                 }
             }
         }
+        compare_lists(&mut images);
         Ok(images)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness::boot::frames::{Decoder, GuestEncoder, Nonce};
 use harness::judge::console::Scanner;
-use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
+use harness::judge::verdict::{Expectation, ExpectedRun, Role, Rules, judge};
 use harness::judge::watch::{Deadlines, Event, Evidence, Watch};
 use harness::model::{
     Abi, DoorEntries, GuestMessage, Hello, Judged, Leg, Mode, Outcome, Plan, PlannedRun, RunEnd, Stream,
@@ -50,7 +50,7 @@ const FAULTS: [&str; 7] = [
 fn expected() -> Expectation {
     let run = |role, program: &str| {
         let (program, cases) = (program.to_owned(), Vec::new());
-        ExpectedRun { role, program, deadline_ms: 45_000, cases }
+        ExpectedRun { role, program, deadline_ms: 45_000, rules: Rules::Cell, cases }
     };
     Expectation {
         leg: Leg::Patched,
@@ -59,6 +59,8 @@ fn expected() -> Expectation {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: vec![run(Role::Judged, "t"), run(Role::Traced, "t"), run(Role::Wired, "probe")],
         known: Vec::new(),
+        absent: Vec::new(),
+        helpers: Vec::new(),
         not_applicable: Vec::new(),
     }
 }

@@ -86,7 +86,11 @@ pub async fn run_once(
         return Ok(Ran::Planned);
     }
     let sources = runs::sources(plan.kernels.iter().map(|part| &part.kernel));
-    runs::complain(&lacks(args, &host, &sources))?;
+    let mut lacks = lacks(args, &host, &sources);
+    if plan.has_tests_of_a_tree() {
+        lacks.extend(host.missing_for_selftests());
+    }
+    runs::complain(&lacks)?;
     let qemu = host.qemu.as_ref().context("QEMU is missing")?;
     let out = runs::out_folder(args.run.out.as_deref(), &args.syscall, project)?;
     let _held = clean::hold(&out);
@@ -126,6 +130,7 @@ pub async fn prepare(
         patches: args.patches.as_deref().map(std::path::absolute).transpose()?,
         option: args.option.clone(),
         selftest: args.selftest.clone(),
+        exit_status: args.exit_status,
         contract: args.contract.0,
         recipe: recipe::recipe(&args.run, profile.as_ref(), ctx).await?,
         legs: args.leg.clone(),

@@ -6,6 +6,8 @@
 mod attempts;
 #[path = "t1_host/disk.rs"]
 mod disk;
+#[path = "t1_host/selftests.rs"]
+mod selftests;
 #[path = "t1_host/series.rs"]
 mod series;
 #[path = "t1_host/ssh.rs"]
@@ -61,6 +63,7 @@ fn main() {
             tree::recipe,
         ),
         ("a kselftest of a user's own tree is built as it was edited", tree::users_selftest),
+        ("a test that a series adds is held to more than those that were there", selftests::old_and_new),
     ]);
 }
 

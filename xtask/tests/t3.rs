@@ -61,7 +61,7 @@ fn main() {
         ("a selftest that crashes was ended by its signal", seeded::selftest_segfaults),
         ("a selftest that eats all memory was ended by the oom killer", seeded::selftest_eats_memory),
         ("a selftest that cannot be linked statically brings its libraries", seeded::selftest_dynamic),
-        ("a selftest folder with a script is an error that names it", seeded::selftest_script),
+        ("a script of a series' selftest runs beside its programs, and is heard", seeded::selftest_script),
         ("a kernel with x32 turned off misses that column", x32_off),
         ("a selftest with fewer cases than planned is an error", seeded::selftest_short),
         ("a selftest with more cases than planned is an error", seeded::selftest_extra),
@@ -82,6 +82,7 @@ fn main() {
         ("the unpatched leg gives enosys by every door", unpatched),
         ("kselftests come to the same over ssh, and so they do again", kselftests_over_ssh),
         ("calls that the kernel has need no series, no spec and no build", in_the_kernel_already),
+        ("a script proves nothing by what its shell calls", of_the_shell),
         ("a body that looks at one bit too few fails by its contract", against_the_contract),
         ("the examples of the rule book are green on one kernel, contracts and all", examples),
         (
@@ -511,5 +512,28 @@ fn in_the_kernel_already() {
     assert_eq!(run.code, Some(0), "{run}");
     for word in ["number 437, no option; selftest openat2; legs patched", "fs/open.c", "3 cells"] {
         assert!(run.stdout.contains(word), "{word}: {run}");
+    }
+}
+
+/// The script runs a program that makes the one call, and its shell makes the other.
+fn of_the_shell() {
+    let of = |syscall: &str| {
+        let selftest = ["--selftest", "splice:default_file_splice_read.sh", "--format", "json"];
+        xtask(&[&["test-syscall", syscall, "--kernel", KERNEL, "--leg", "patched"], &selftest[..]].concat())
+    };
+    let run = of("splice");
+    assert_eq!(run.code, Some(0), "{run}");
+    let cells = run.cells();
+    assert_eq!(cells.len(), 3, "{run}");
+    for cell in cells {
+        let [case] = &cell["cases"].as_array().unwrap()[..] else { panic!("one case: {cell:#}") };
+        assert_eq!((&cell["verdict"], &case["name"]), (&"pass".into(), &"exit status".into()), "{cell:#}");
+    }
+    assert!(run.stdout.contains("by exit status alone"), "{run}");
+    let run = of("getppid");
+    assert_eq!(run.code, Some(3), "{run}");
+    for cell in run.cells() {
+        let cause = &cell["cause"];
+        assert_eq!((&cell["verdict"], &cause["kind"]), (&"error".into(), &"not-entered".into()), "{cell:#}");
     }
 }

@@ -17,7 +17,7 @@ use harness::build::kconfig::{FinalConfig, Fragment, Tree, check, merge};
 use harness::build::series::inspect::inspect;
 use harness::judge::console::{Finding, Scanner, sanitize, tail};
 use harness::judge::ktap::{self, Limits, Report};
-use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
+use harness::judge::verdict::{Expectation, ExpectedRun, Role, Rules, judge};
 use harness::judge::watch::{Deadlines, Event, Watch};
 use harness::model::{Abi, Door, GuestMessage, Leg, Mode, Plan, PlannedRun, Verdict};
 use harness::plan::files::{Patch, Project};
@@ -275,7 +275,7 @@ pub fn frames(bytes: &[u8]) {
     let evidence = watch.into_evidence();
     let run = |role| {
         let (program, cases) = ("t".to_owned(), Vec::new());
-        ExpectedRun { role, program, deadline_ms: 1000, cases }
+        ExpectedRun { role, program, deadline_ms: 1000, rules: Rules::Cell, cases }
     };
     let expected = Expectation {
         leg: Leg::Patched,
@@ -284,6 +284,8 @@ pub fn frames(bytes: &[u8]) {
         table: "t.tbl".to_owned(),
         runs: vec![run(Role::Judged), run(Role::Traced)],
         known: Vec::new(),
+        absent: Vec::new(),
+        helpers: Vec::new(),
         not_applicable: Vec::new(),
     };
     let judged = judge(&expected, &evidence);
@@ -418,7 +420,7 @@ fn spec_holds(root: &Path, spec: &harness::plan::files::Spec) {
         assert_eq!(patch.parent(), Some(root.join("kernels/linux-6.12/xyzzy").as_path()));
     }
     assert!(Abi::ALL.iter().all(|abi| spec.number(*abi).is_some_and(|n| (1..=0xffff).contains(&n))));
-    assert!(spec.selftest.as_ref().is_some_and(|folder| !Path::new(folder.as_str()).is_absolute()));
+    assert!(spec.selftest.as_ref().is_some_and(|tests| !Path::new(tests.dir.as_str()).is_absolute()));
 }
 
 // ---- Kconfig

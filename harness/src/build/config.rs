@@ -1,6 +1,8 @@
 //! Configuring: fragments onto allnoconfig, and proof that Kconfig kept every line of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod request;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -8,17 +10,18 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::kconfig::depends::Reason;
-use super::kconfig::{self, FinalConfig, Fragment, ParseError, Symbol, Value};
+use super::kconfig::{self, FinalConfig, Fragment};
 use super::kernel::{Bench, make, toolchain};
 use super::series::Overlay;
 use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached};
 use crate::limits;
-use crate::model::{Abi, Cause, Leg, Stage};
-use crate::plan::files::{Kernel, Spec, read_fragment};
+use crate::model::{Abi, Cause, Stage};
+use crate::plan::files::Kernel;
 use crate::plan::recipe::{BaseConfig, Recipe};
 use crate::process::ProcessError;
 use crate::store::KeyBuilder;
+pub use request::{Request, asked};
 
 /// A `.config` that holds all that was asked for.
 #[derive(Debug, Clone)]
@@ -88,103 +91,6 @@ fn who_asked(options: &[&str], fragments: &[Fragment]) -> String {
     })
 }
 
-/// The fragments of a leg: the kernel's, the user's, the own `config` of each series' selftest, and
-/// the leg's switch.
-pub fn fragments<'a>(
-    bench: &Bench<'_>,
-    layers: impl Iterator<Item = &'a Spec>,
-    leg: Leg,
-    series: &Overlay,
-) -> Result<Vec<Fragment>, Trouble> {
-    let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-    let layers: Vec<&Spec> = layers.collect();
-    let options = layers.iter().filter_map(|layer| layer.option.as_ref());
-    let options: Vec<Symbol> = options
-        .map(|option| Symbol::new(option.symbol()))
-        .collect::<Result<_, _>>()
-        .map_err(|error| dropped(error.to_string()))?;
-    let remove = |fragment: &mut Fragment, symbols: &[Symbol]| {
-        symbols.iter().for_each(|symbol| _ = fragment.remove(symbol));
-    };
-    let mut fragments = base(bench)?;
-    if leg == Leg::ConfigOff {
-        // Of a call that every kernel has: ours ask for it, since some test needs it.
-        fragments.iter_mut().for_each(|fragment| remove(fragment, &options));
-    }
-    // The same in every leg: a control differs from the patched kernel in the options alone.
-    for folder in layers.iter().filter_map(|layer| layer.selftest.as_ref()) {
-        let own = format!("tools/testing/selftests/{folder}/config");
-        let Some(text) = series.read(&bench.pristine, &own) else { continue };
-        let mut fragment = Fragment::parse(&own, &text).map_err(|error| dropped(error.to_string()))?;
-        if leg != Leg::Patched {
-            remove(&mut fragment, &options);
-        }
-        if leg == Leg::Unpatched {
-            let symbols = defined_by(bench, series);
-            let symbols: Vec<Symbol> = symbols.iter().filter_map(|name| Symbol::new(name).ok()).collect();
-            remove(&mut fragment, &symbols);
-        }
-        fragments.push(fragment);
-    }
-    let switch = match leg {
-        Leg::Patched => Value::Yes,
-        Leg::ConfigOff => Value::No,
-        Leg::Unpatched => return Ok(fragments),
-    };
-    let switched = options.into_iter().map(|option| (option, switch.clone()));
-    fragments.push(Fragment::made(&format!("the leg {leg}"), switched));
-    Ok(fragments)
-}
-
-/// What every leg of a kernel asks for: our own fragments, and the user's, before which ours give way.
-pub fn base(bench: &Bench<'_>) -> Result<Vec<Fragment>, Trouble> {
-    let dropped = |detail: String| Trouble::from(Cause::ConfigDropped { detail });
-    let mut ours = Vec::new();
-    for path in &bench.kernel.fragments {
-        let text = read_fragment(path).map_err(|error| dropped(error.to_string()))?;
-        let name = format!("configs/{}", path.file_name().unwrap_or_default().to_string_lossy());
-        ours.push(Fragment::parse(&name, &text).map_err(|error| dropped(error.to_string()))?);
-    }
-    let users = asked(&bench.kernel.recipe).map_err(|error| dropped(error.to_string()))?;
-    Ok(give_way(ours, users))
-}
-
-/// Ours give way to the user's, and of those the earlier to the later, as in the kernel's merge_config.sh.
-fn give_way(mut fragments: Vec<Fragment>, users: Vec<Fragment>) -> Vec<Fragment> {
-    for later in users {
-        for entry in &later.entries {
-            fragments.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
-        }
-        fragments.push(later);
-    }
-    fragments
-}
-
-/// The user's own fragments.
-pub fn asked(recipe: &Recipe) -> Result<Vec<Fragment>, ParseError> {
-    recipe.asked.iter().map(|asked| Fragment::parse(&asked.name(), asked.text())).collect()
-}
-
-/// The symbols that only the series defines.
-fn defined_by(bench: &Bench<'_>, series: &Overlay) -> BTreeSet<String> {
-    let symbols = |text: &str| -> BTreeSet<String> {
-        let name = |line: &str| {
-            let line = line.trim_start();
-            line.strip_prefix("config ")
-                .or_else(|| line.strip_prefix("menuconfig "))
-                .map(|n| n.trim().to_owned())
-        };
-        text.lines().filter_map(name).collect()
-    };
-    let mut found = BTreeSet::new();
-    for (path, _) in series.files().filter(|(path, _)| path.contains("Kconfig")) {
-        let after = symbols(&series.read(&bench.pristine, path).unwrap_or_default());
-        let before = symbols(&bench.pristine.read(path).unwrap_or_default());
-        found.extend(after.difference(&before).cloned());
-    }
-    found
-}
-
 /// A list beside a configuration; one that is not there is empty.
 fn read_list<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Trouble> {
     if !path.exists() {
@@ -201,24 +107,14 @@ fn write_list<T: Serialize>(path: &Path, list: &[T]) -> Result<(), Trouble> {
     Ok(fs::write(path, serde_json::to_vec(list).map_err(std::io::Error::from)?)?)
 }
 
-/// Merges the fragments, lets Kconfig make a `.config` of them, and checks that it kept each line.
+/// Merges the fragments, lets Kconfig make a `.config` of them, and checks that it kept each line. What it
+/// does not keep of the wishes is told in [`Configured::dropped`]; what the fragments decide, a wish does not
+/// change.
 pub async fn configure(
     bench: &mut Bench<'_>,
     what: &str,
     overlay: &Overlay,
-    fragments: &[Fragment],
-) -> Result<Configured, Trouble> {
-    configure_with(bench, what, overlay, fragments, &[]).await
-}
-
-/// The same, with fragments that the result may fall short of: what Kconfig does not keep of
-/// `wishes` is told in [`Configured::dropped`]. What the fragments decide, a wish does not change.
-pub async fn configure_with(
-    bench: &mut Bench<'_>,
-    what: &str,
-    overlay: &Overlay,
-    fragments: &[Fragment],
-    wishes: &[Fragment],
+    Request { fragments, wishes, .. }: &Request,
 ) -> Result<Configured, Trouble> {
     let (shop, kernel) = (bench.shop, bench.kernel);
     let recipe = &kernel.recipe;
@@ -422,17 +318,5 @@ mod tests {
         let why = "m32: CONFIG_IA32_EMULATION_DEFAULT_DISABLED=y in its .config turns it off at boot";
         assert_eq!(lost(&closed, both, &[]), [why]);
         assert_eq!(lost(&closed, both, &["ia32_emulation=1"]), [""; 0]);
-    }
-
-    #[test]
-    fn of_two_lines_for_one_option_the_later_counts() {
-        let ours = vec![fragment("configs/base.config", "CONFIG_A=y\nCONFIG_B=y\n")];
-        let users =
-            vec![fragment("a.config", "CONFIG_A=n\nCONFIG_C=y\n"), fragment("b.config", "CONFIG_C=n\n")];
-        let left: Vec<String> = give_way(ours, users)
-            .iter()
-            .flat_map(|f| f.entries.iter().map(|e| format!("{} {}={}", f.name, e.symbol, e.value)))
-            .collect();
-        assert_eq!(left, ["configs/base.config CONFIG_B=y", "a.config CONFIG_A=n", "b.config CONFIG_C=n"]);
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::config::{self, Configured};
+use super::config::{self, Configured, Request};
 use super::kconfig::Fragment;
 use super::kernel::{self, Bench};
 use super::series::{Content, Overlay};
@@ -121,14 +121,13 @@ fn fragment(project: &Project) -> Result<(Fragment, String), Trouble> {
     Ok((parsed.map_err(|error| Cause::ConfigDropped { detail: error.to_string() })?, text))
 }
 
-/// Compiles the kernel that `configured` was made for by `fragments`, and by what is merely wished for, with
-/// debug info, or finds it.
+/// Compiles the kernel that `configured` was made for by what was `asked`, with debug info, or finds it.
 pub async fn build(
     bench: Bench<'_>,
     project: &Project,
     what: &str,
     overlay: &Overlay,
-    (configured, (mut fragments, wishes)): (&Configured, (Vec<Fragment>, &[Fragment])),
+    (configured, mut request): (&Configured, Request),
 ) -> Result<DebugKernel, Trouble> {
     let ordinary = kernel::key(&bench, overlay, configured);
     let (more, text) = fragment(project)?;
@@ -143,10 +142,10 @@ pub async fn build(
     let mut bench = bench.with_debug_info();
     // What the kernel asks of this otherwise gives way: there it was about speed.
     for entry in &more.entries {
-        fragments.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
+        request.fragments.iter_mut().for_each(|fragment| _ = fragment.remove(&entry.symbol));
     }
-    fragments.push(more);
-    let config = config::configure_with(&mut bench, &what, overlay, &fragments, wishes).await?;
+    request.fragments.push(more);
+    let config = config::configure(&mut bench, &what, overlay, &request).await?;
     bench.tree(overlay).await?;
     // Whoever held the work tree may have built the very same.
     if let Some(entry) = find()? {

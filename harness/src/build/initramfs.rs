@@ -33,8 +33,6 @@ pub struct Image {
     pub key: Key,
     /// The archive.
     pub path: PathBuf,
-    /// The programs of the selftest, by their paths in the guest.
-    pub tests: Vec<String>,
     /// The cases of the contract, if that is tried.
     pub cases: Option<Cases>,
 }
@@ -47,9 +45,18 @@ pub struct Contents<'a> {
     /// The tool's own probe.
     pub probe: &'a GuestProgram,
     /// The selftest, if there is one.
-    pub programs: Option<&'a Programs>,
+    pub tests: Option<Tests<'a>>,
     /// The prober and the cases that it runs, if there is a contract.
     pub contract: Option<(&'a GuestProgram, Cases)>,
+}
+
+/// A selftest, as it was built.
+#[derive(Debug, Clone, Copy)]
+pub enum Tests<'a> {
+    /// Programs that need nothing beside them.
+    Programs(&'a Programs),
+    /// A directory as it is installed, in a userland.
+    Installed(&'a Userland, &'a Built),
 }
 
 /// One thing in the archive.
@@ -63,14 +70,16 @@ pub(super) enum Node {
 
 /// Packs an image, or finds it.
 pub fn pack(shop: &Workshop<'_>, contents: Contents<'_>) -> Result<Image, Trouble> {
-    let Contents { agent, probe, programs, contract } = contents;
-    let names = programs.iter().flat_map(|programs| &programs.names);
-    let tests = names.map(|name| format!("{TEST_DIR}/{name}")).collect();
+    let Contents { agent, probe, tests, contract } = contents;
     let mut key =
         KeyBuilder::new("image").input("agent", agent.key.as_str()).input("probe", probe.key.as_str());
-    if let Some(programs) = programs {
-        key = key.input("selftest", programs.key.as_str());
-    }
+    key = match tests {
+        None => key,
+        Some(Tests::Programs(programs)) => key.input("selftest", programs.key.as_str()),
+        Some(Tests::Installed(userland, built)) => {
+            key.input("userland", userland.key.as_str()).input("kselftest", built.key.as_str())
+        }
+    };
     let text = contract.as_ref().map(|(_, cases)| cases.text());
     if let (Some((prober, _)), Some(text)) = (&contract, &text) {
         key = key.input("prober", prober.key.as_str()).input("cases", text);
@@ -78,7 +87,7 @@ pub fn pack(shop: &Workshop<'_>, contents: Contents<'_>) -> Result<Image, Troubl
     let key = key.finish();
     let image = |path: PathBuf, key: Key, contract: Option<(&GuestProgram, Cases)>| {
         let (path, cases) = (path.join("initramfs"), contract.map(|(_, cases)| cases));
-        Image { key, path, tests, cases }
+        Image { key, path, cases }
     };
     if let Some(entry) = shop.store.find(shop.ctx, "image", &key)? {
         return Ok(image(entry.path, key, contract));
@@ -87,7 +96,7 @@ pub fn pack(shop: &Workshop<'_>, contents: Contents<'_>) -> Result<Image, Troubl
     let program =
         |path: &PathBuf| -> io::Result<Node> { Ok(Node::File { mode: 0o755, bytes: fs::read(path)? }) };
     nodes.insert(PROBE.trim_start_matches('/').to_owned(), program(&probe.path)?);
-    if let Some(programs) = programs {
+    if let Some(Tests::Programs(programs)) = tests {
         for (inside, path) in programs.files()? {
             nodes.insert(inside, program(&path)?);
         }
@@ -97,14 +106,17 @@ pub fn pack(shop: &Workshop<'_>, contents: Contents<'_>) -> Result<Image, Troubl
         let cases = Node::File { mode: 0o444, bytes: text.into_bytes() };
         nodes.insert(CASES.trim_start_matches('/').to_owned(), cases);
     }
+    let mut bytes = archive(nodes)?;
+    if let Some(Tests::Installed(userland, built)) = tests {
+        append(&mut bytes, userland, built)?;
+    }
     let made = shop.store.scratch("image-")?;
-    fs::write(made.path().join("initramfs"), archive(nodes)?)?;
+    fs::write(made.path().join("initramfs"), bytes)?;
     let entry = shop.store.publish("image", &key, made)?;
     Ok(image(entry.path, key, contract))
 }
 
-/// Packs what the programs of a kselftest directory run in, or finds it. The kernel unpacks several
-/// archives in a row: userland and programs are archives already.
+/// Packs what the programs of a kselftest directory run in, or finds it.
 pub fn pack_kselftest(
     shop: &Workshop<'_>,
     agent: &GuestProgram,
@@ -120,15 +132,21 @@ pub fn pack_kselftest(
         return Ok(entry.path.join("initramfs"));
     }
     let mut bytes = archive(world(agent)?)?;
-    for part in [&userland.archive, &built.archive] {
-        // Each begins where a header may.
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend(fs::read(part)?);
-    }
+    append(&mut bytes, userland, built)?;
     let made = shop.store.scratch("image-")?;
     fs::write(made.path().join("initramfs"), bytes)?;
     let entry = shop.store.publish("image", &key, made)?;
     Ok(entry.path.join("initramfs"))
+}
+
+/// Userland and programs are archives already, and the kernel unpacks several in a row.
+fn append(image: &mut Vec<u8>, userland: &Userland, built: &Built) -> io::Result<()> {
+    for part in [&userland.archive, &built.archive] {
+        // Each begins where a header may.
+        image.resize(image.len().next_multiple_of(4), 0);
+        image.extend(fs::read(part)?);
+    }
+    Ok(())
 }
 
 /// What every image has: the agent, and the folders it mounts file systems on.

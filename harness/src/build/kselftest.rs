@@ -9,7 +9,7 @@ mod blame;
 mod mirror;
 mod taken;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ impl Program {
 pub struct Built {
     /// The key in the cache.
     pub key: Key,
-    /// Its programs, in the order in which `lib.mk` lists them.
+    /// Its programs, in the order in which `lib.mk` lists them, and [`Recipe::also`].
     pub programs: Vec<Program>,
     /// What was to lie beside them and was not built, with the first error.
     pub helpers: Vec<(String, String)>,
@@ -228,18 +228,18 @@ async fn listed(shop: &Workshop<'_>, make: &impl Fn() -> Cmd, dir: &RelPath) -> 
     Ok(names)
 }
 
-/// The tree's UAPI headers, installed once; the folder to include.
-pub async fn headers(bench: &mut Bench<'_>) -> Result<PathBuf, Trouble> {
+/// The UAPI headers of the tree with a series, installed once; the folder to include.
+pub async fn headers(bench: &mut Bench<'_>, series: &Overlay) -> Result<PathBuf, Trouble> {
     let (shop, kernel) = (bench.shop, bench.kernel);
     let key = KeyBuilder::new("headers")
-        .input("source", bench.pristine.id.as_str())
+        .input("source", bench.pristine.with(series).id.as_str())
         .input("make variables", MAKE_VARS.join(" "))
         .finish();
     if let Some(entry) = shop.store.find(shop.ctx, "headers", &key)? {
         return Ok(entry.path.join("include"));
     }
     let what = format!("{} headers", kernel.name);
-    let tree = bench.tree(&Overlay::none()).await?;
+    let tree = bench.tree(series).await?;
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
     let unfinished = tree.begin()?;
@@ -274,6 +274,8 @@ pub struct Recipe<'a> {
     pub headers: &'a Path,
     /// The directory.
     pub dir: &'a RelPath,
+    /// A program that is wanted, whether the directory lists it or not.
+    pub also: Option<&'a RelPath>,
     /// The ABI.
     pub abi: Abi,
     /// What [`libraries_of_host`] gave.
@@ -290,6 +292,7 @@ pub async fn build(shop: &Workshop<'_>, recipe: &Recipe<'_>) -> Result<Built, Tr
         KeyBuilder::new("kselftest")
             .input("source", pristine.id.as_str())
             .input("folder", dir.as_str())
+            .input("also", recipe.also.map_or("", RelPath::as_str))
             .input("abi", abi.name())
             .input("compiler", &shop.compiler)
             .input("libraries", shop.libraries(*abi))
@@ -375,7 +378,8 @@ async fn make_programs(
         let detail = format!("{dir} for {}: {}", abi.flag(), line.trim());
         return Err(Cause::Harness { detail }.into());
     }
-    let names = listed(shop, &make, dir).await?;
+    let mut names = listed(shop, &make, dir).await?;
+    names.extend(recipe.also.map(ToString::to_string).filter(|also| !names.contains(also)));
     let failed = Failures::read(&said);
     let mut programs = Vec::new();
     for name in &names {
@@ -397,7 +401,9 @@ async fn make_programs(
     let shared = mirror.path().join(SELFTESTS).join("kselftest");
     let nodes = {
         let mut nodes = nodes_of(&root)?;
-        for (name, node) in nodes_of(&shared)? {
+        // A tree may be older than they are.
+        let shared = if shared.is_dir() { nodes_of(&shared)? } else { BTreeMap::new() };
+        for (name, node) in shared {
             nodes.insert(format!("{ROOT}/kselftest/{name}"), node);
         }
         nodes

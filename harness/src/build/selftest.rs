@@ -1,8 +1,9 @@
 //! The programs that run in a guest: the patched tree's selftest and the tool's own, per ABI.
 //!
-//! The selftest is built by the tree's own `lib.mk` against the tree's own UAPI headers. It is
-//! linked statically where that works; otherwise the shared libraries it names travel with it.
-//! The ABI of every binary is proved from its ELF header before it may run.
+//! A selftest that a series brings is built by the tree's own `lib.mk` against the tree's own UAPI
+//! headers. It is linked statically where that works; otherwise the shared libraries it names travel
+//! with it. The ABI of every binary is proved from its ELF header before it may run. One with scripts,
+//! and one that the tree has had, are installed with all that belongs to them: [`super::kselftest`].
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +16,12 @@ use super::series::Overlay;
 use super::tree::{WorkTree, ended_by_itself};
 use super::{StageTimer, Trouble, Workshop, build_failed, cached, compiler_death, elf, libraries};
 use crate::limits;
-use crate::model::{Abi, Cause, RelPath, Stage};
+use crate::model::{Abi, Cause, Stage, Tests};
 use crate::plan::files::{Project, Spec};
 use crate::plan::host::first_error;
 use crate::plan::recipe::Recipe;
 use crate::process::{Cmd, ProcessError};
-use crate::store::{Key, KeyBuilder};
+use crate::store::{Hash, Key, KeyBuilder};
 
 /// The programs of a selftest for one ABI, with what they need to run.
 #[derive(Debug, Clone)]
@@ -66,20 +67,20 @@ pub struct GuestProgram {
     pub path: PathBuf,
 }
 
-/// Builds the selftest for one ABI, or finds it.
+/// Builds the selftest for one ABI, or finds it; nothing if scripts are among its tests.
 pub async fn build(
     bench: &mut Bench<'_>,
     series: &Overlay,
     spec: &Spec,
-    selftest: &RelPath,
+    selftest: &Tests,
     abi: Abi,
-) -> Result<Programs, Trouble> {
+) -> Result<Option<Programs>, Trouble> {
     let shop = bench.shop;
     let what = format!("{} {}", bench.kernel.name, abi.flag());
     let key = KeyBuilder::new("selftest")
         .input("source", bench.pristine.id.as_str())
         .input("series", series.identity())
-        .input("folder", selftest.as_str())
+        .input("folder", selftest.to_string())
         .input("abi", abi.name())
         .input("compiler", &shop.compiler)
         .input("libraries", shop.libraries(abi))
@@ -92,39 +93,43 @@ pub async fn build(
         let names = names.lines().map(str::to_owned).collect();
         Ok(Some(Programs { key: key.clone(), names, root: entry.path.join("root") }))
     };
+    let has_scripts = Hash::of(format!("has scripts:{}", key.as_str()).as_bytes());
+    if shop.store.fact(&has_scripts).is_some() {
+        return Ok(None);
+    }
     if let Some(programs) = find()? {
-        return Ok(programs);
+        return Ok(Some(programs));
     }
     let recipe = &bench.kernel.recipe;
     let tree = bench.tree(series).await?;
     if let Some(programs) = find()? {
-        return Ok(programs);
+        return Ok(Some(programs));
     }
     let _quiet = shop.quiet().await;
     let timer = StageTimer::start(&shop.ctx.events, Stage::Selftest, &what);
     let made = make_programs(shop, recipe, tree, (spec, selftest), abi).await;
     timer.end(made.is_ok());
-    let (folder, names) = made?;
+    let Some((folder, names)) = made? else {
+        shop.store.remember(&has_scripts, "yes")?;
+        return Ok(None);
+    };
     let entry = shop.store.publish("selftest", &key, folder)?;
-    Ok(Programs { key, names, root: entry.path.join("root") })
+    Ok(Some(Programs { key, names, root: entry.path.join("root") }))
 }
 
 /// How a selftest is linked: the first that works. Part of its key.
 const LINKED: [&str; 2] = [" -static", ""];
 
-/// Makes a folder with `root/test/PROGRAM`, the libraries, and the list of programs.
+/// Makes a folder with `root/test/PROGRAM`, the libraries, and the list of programs; nothing if some of
+/// them are scripts.
 async fn make_programs(
     shop: &Workshop<'_>,
     recipe: &Recipe,
     tree: &WorkTree,
-    (spec, selftest): (&Spec, &RelPath),
+    (spec, selftest): (&Spec, &Tests),
     abi: Abi,
-) -> Result<(tempfile::TempDir, Vec<String>), Trouble> {
-    let folder = tree.src.join("tools/testing/selftests").join(selftest);
-    if !folder.join("Makefile").is_file() {
-        let detail = format!("the patched tree has no tools/testing/selftests/{selftest}/Makefile");
-        return Err(Cause::Source { detail }.into());
-    }
+) -> Result<Option<(tempfile::TempDir, Vec<String>)>, Trouble> {
+    let folder = tree.src.join(kselftest::SELFTESTS).join(&selftest.dir);
     let headers = make(shop, recipe, tree).arg("headers").deadline(limits::SELFTEST_DEADLINE);
     let log = shop.log(&format!("selftest.{}.{abi}", spec.syscall));
     let died = |status: &str, stderr: &str| -> Option<Trouble> {
@@ -137,7 +142,38 @@ async fn make_programs(
         let _ = fs::write(&log, stderr);
         Cause::SelftestBuild { abi, first_error: first_error(stderr), log: log.display().to_string() }.into()
     };
+    let work = shop.store.scratch("selftest-")?;
+    let lib_mk = |output: &Path, cc: &str| {
+        Cmd::new("make")
+            .arg("-C")
+            .arg(&folder)
+            .args([format!("CC={cc}"), "ARCH=x86".to_owned()])
+            .arg(format!("OUTPUT={}", output.display()))
+            .arg(format!("KHDR_INCLUDES=-isystem {}", tree.obj.join("usr/include").display()))
+            .deadline(limits::SELFTEST_DEADLINE)
+    };
+    let list = async |output: &Path, cc: &str| -> Result<Vec<String>, Trouble> {
+        if let Some(program) = &selftest.only {
+            return Ok(vec![program.to_string()]);
+        }
+        let asked = ["--silent", "--no-print-directory", "emit_tests", "COLLECTION=x"];
+        match lib_mk(output, cc).args(asked).output(shop.ctx).await {
+            Ok(said) => Ok(said
+                .text()
+                .lines()
+                .filter_map(|line| line.strip_prefix("x:"))
+                .map(str::to_owned)
+                .collect()),
+            Err(ProcessError::Failed { stderr, .. }) => Err(failed(&stderr)),
+            Err(other) => Err(other.into()),
+        }
+    };
     let unfinished = tree.begin()?;
+    let names = list(work.path(), &format!("gcc {}", abi.flag())).await?;
+    if names.iter().any(|name| folder.join(name).is_file()) {
+        unfinished.done()?;
+        return Ok(None);
+    }
     let installed = headers.output(shop.ctx).await;
     if ended_by_itself(&installed) {
         unfinished.done()?;
@@ -149,16 +185,6 @@ async fn make_programs(
         }
         Err(other) => return Err(other.into()),
     }
-    let work = shop.store.scratch("selftest-")?;
-    let lib_mk = |output: &Path, cc: &str| {
-        Cmd::new("make")
-            .arg("-C")
-            .arg(&folder)
-            .args([format!("CC={cc}"), "ARCH=x86".to_owned()])
-            .arg(format!("OUTPUT={}", output.display()))
-            .arg(format!("KHDR_INCLUDES=-isystem {}", tree.obj.join("usr/include").display()))
-            .deadline(limits::SELFTEST_DEADLINE)
-    };
     let mut output = None;
     let mut complaint = String::new();
     for how in LINKED {
@@ -183,21 +209,14 @@ async fn make_programs(
         return Err(match missing_library(&complaint, abi) {
             Some((library, advice)) => {
                 let _ = fs::write(&log, &complaint);
-                let program = format!("{}/{selftest}", kselftest::SELFTESTS);
+                let program = format!("{}/{}", kselftest::SELFTESTS, selftest.dir);
                 Cause::NoLibrary { abi, program, library, advice }.into()
             }
             None => failed(&complaint),
         });
     };
-    let listed =
-        lib_mk(&output, &cc).args(["--silent", "--no-print-directory", "emit_tests", "COLLECTION=x"]);
-    let listed = match listed.output(shop.ctx).await {
-        Ok(listed) => listed.text(),
-        Err(ProcessError::Failed { stderr, .. }) => return Err(failed(&stderr)),
-        Err(other) => return Err(other.into()),
-    };
-    let names: Vec<String> =
-        listed.lines().filter_map(|line| line.strip_prefix("x:")).map(str::to_owned).collect();
+    // A Makefile may look at how it is linked.
+    let names = list(&output, &cc).await?;
     if names.is_empty() {
         return Err(failed("error: lib.mk's emit_tests lists no program: is TEST_GEN_PROGS set?"));
     }
@@ -209,12 +228,8 @@ async fn make_programs(
         if name.contains('/') || name.starts_with('.') {
             return Err(failed(&format!("error: the program {name:?} does not lie in the folder itself")));
         }
-        if !output.join(name).exists() && folder.join(name).exists() {
-            return Err(failed(&format!(
-                "error: {name} is a script or a file of the source (TEST_PROGS), and a cell is about the entries \
-                 of compiled programs (TEST_GEN_PROGS): `test-selftest {selftest}` runs scripts, --selftest \
-                 names other tests, --contract=only does without"
-            )));
+        if !output.join(name).exists() {
+            return Err(failed(&format!("error: make did not make {name}")));
         }
         let bytes = fs::read(output.join(name))?;
         let wrong = |found: String| Trouble::from(Cause::WrongElf { abi, program: name.clone(), found });
@@ -226,7 +241,7 @@ async fn make_programs(
         }
     }
     fs::write(made.path().join("programs"), names.join("\n"))?;
-    Ok((made, names))
+    Ok(Some((made, names)))
 }
 
 /// The library that a selftest did not build for, and how to get it; nothing if its code is wrong as well,

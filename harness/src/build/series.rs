@@ -68,6 +68,17 @@ impl Overlay {
         Overlay { files: files.into_iter().collect(), patches: Vec::new() }
     }
 
+    /// The same, and `later` over it.
+    pub(super) fn then(&self, later: &Overlay) -> Overlay {
+        let files = self.files.clone().into_iter().chain(later.files.clone()).collect();
+        Overlay { files, patches: [&self.patches[..], &later.patches].concat() }
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// The files that differ.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Content)> {
         self.files.iter().map(|(path, content)| (path.as_str(), content))

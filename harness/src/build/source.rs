@@ -42,6 +42,17 @@ pub struct Pristine {
     pub tree: Option<Arc<TreeState>>,
 }
 
+impl Pristine {
+    /// The tree with a series applied, for who builds without a work tree.
+    pub fn with(&self, series: &Overlay) -> Pristine {
+        if series.is_empty() {
+            return self.clone();
+        }
+        let id = Hash::of(format!("{} with {}", self.id, series.identity()).as_bytes());
+        Pristine { id, edits: Arc::new(self.edits.then(series)), ..self.clone() }
+    }
+}
+
 /// What is known of a user's tree beside its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TreeState {

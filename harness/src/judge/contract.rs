@@ -117,6 +117,7 @@ mod tests {
             role: crate::judge::verdict::Role::Contract,
             program: "contract".to_owned(),
             deadline_ms: 1000,
+            rules: crate::judge::verdict::Rules::Cell,
             cases: vec![case("good"), case("flags")],
         };
         let expected = Expectation {
@@ -126,6 +127,8 @@ mod tests {
             table: String::new(),
             runs: vec![run.clone()],
             known: Vec::new(),
+            absent: Vec::new(),
+            helpers: Vec::new(),
             not_applicable: Vec::new(),
         };
         let end = RunEnd {

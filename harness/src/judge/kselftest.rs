@@ -4,9 +4,9 @@
 //! it, and the kernel has to come out clean. There is no proof of entry: a program of kselftest is
 //! not about one call, and nobody has said which ones it makes.
 
-use super::console::Kind;
+use super::console::{Finding, Kind};
 use super::ktap::{self, ProblemKind, Status};
-use super::verdict::{self, ExpectedRun, Role};
+use super::verdict::{self, ExpectedRun, Role, Rules};
 use super::watch::{Evidence, RunEvidence};
 use crate::model::{Abi, CaseResult, Cause, Judged, Outcome, Verdict};
 
@@ -25,8 +25,22 @@ pub struct Expected {
     pub helpers: Vec<(String, String)>,
 }
 
+impl Expected {
+    fn run(&self) -> ExpectedRun {
+        let Expected { program, deadline_ms, script, .. } = self;
+        ExpectedRun {
+            role: Role::Judged,
+            program: program.clone(),
+            deadline_ms: *deadline_ms,
+            rules: Rules::Kselftest { script: *script, reports: false },
+            cases: Vec::new(),
+        }
+    }
+}
+
 /// The exit statuses of `kselftest.h`.
 const KSFT_PASS: u8 = 0;
+const KSFT_FAIL: u8 = 1;
 const KSFT_XFAIL: u8 = 2;
 const KSFT_SKIP: u8 = 4;
 
@@ -96,59 +110,101 @@ impl Heard {
 
 /// Weighs the evidence of a cell with one program.
 pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
-    let run = ExpectedRun {
-        role: Role::Judged,
-        program: expected.program.clone(),
-        deadline_ms: expected.deadline_ms,
-        cases: Vec::new(),
-    };
+    let run = expected.run();
     let runs = std::slice::from_ref(&run);
     let mut causes = Vec::new();
     verdict::machine(seen, &mut causes);
     verdict::gaps(runs, seen, &mut causes);
     let mut cases = Vec::new();
-    let ended = causes.len();
     for evidence in &seen.runs {
-        verdict::outcome(expected.abi, &run, evidence, seen, &mut causes);
-        let heard = Heard::new(expected, evidence);
-        if heard.reported {
-            cases = verdict::case_results(&heard.report, None);
-        }
-        weigh(expected, evidence, &heard, &mut causes);
-    }
-    let well = causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
-    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && well) {
-        // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
-        // may let its children die, and tells by its own end.
-        let detail = format!("a program that it runs was killed: {}", killed.title);
-        causes.push(Cause::NoReport { program: expected.program.clone(), detail });
-    }
-    let own = &causes[ended..];
-    // It looked for itself, and skipped.
-    let skipped = !own.is_empty() && own.iter().all(|cause| cause.verdict() == Verdict::Skip);
-    if !skipped && let Some(lack) = missing_means(expected, seen, &cases, !own.is_empty()) {
-        // A case that failed is evidence of its own: what was not there may have nothing to do with it.
-        // So is a program that cannot be killed, which is the kernel's doing, and one that was.
-        let is_evidence = |cause: &Cause| {
-            matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. } | Cause::NoReport { .. })
-        };
-        let reported = own.iter().any(is_evidence);
-        let at = if lack.named && !reported { ended } else { causes.len() };
-        causes.insert(at, lack.cause);
+        let found = program(expected, evidence, seen, Beside { others: &[], is_known: &mut |_| false });
+        cases = found.cases;
+        causes.extend(found.causes);
     }
     verdict::tainted(runs, seen, 0, &mut causes);
     verdict::blind(seen, &mut causes);
     verdict::decide(causes, cases, Vec::new())
 }
 
+/// What one program came to, whatever became of its machine.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What it reported.
+    pub cases: Vec<CaseResult>,
+    /// Why it is not a pass.
+    pub causes: Vec<Cause>,
+    /// Whether it reported cases; otherwise its exit status is all there is.
+    pub reported: bool,
+}
+
+/// What is known of a program beside what it did.
+pub(super) struct Beside<'a> {
+    /// The programs that the same guest ran by themselves.
+    pub others: &'a [&'a str],
+    /// Whether a case is known to fail as it does.
+    pub is_known: &'a mut dyn FnMut(&ktap::Leaf<'_>) -> bool,
+}
+
+/// Weighs what one program did.
+pub(super) fn program(
+    expected: &Expected,
+    evidence: &RunEvidence,
+    seen: &Evidence,
+    Beside { others, is_known }: Beside<'_>,
+) -> Found {
+    let mut causes = Vec::new();
+    verdict::outcome(expected.abi, &expected.run(), evidence, seen, &mut causes);
+    let heard = Heard::new(expected, evidence);
+    let reported = heard.reported;
+    let cases = if reported { verdict::case_results(&heard.report, None) } else { Vec::new() };
+    weigh(expected, evidence, &heard, is_known, &mut causes);
+    let mut well = Vec::new();
+    verdict::machine(seen, &mut well);
+    let well = well.is_empty() && causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
+    let is_anothers = |finding: &&Finding| {
+        // The kernel knows a name by its first 15 bytes.
+        let comm = finding.task.as_deref().and_then(|task| task.rsplit_once('/')).map(|(comm, _)| comm);
+        comm.is_some_and(|comm| others.iter().any(|name| comm == name.get(..15).unwrap_or(name)))
+    };
+    let mut killed = seen.findings.iter().filter(|finding| finding.kind == Kind::Segfault);
+    if let Some(killed) = killed.find(|killed| !is_anothers(killed)).filter(|_| expected.script && well) {
+        // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
+        // may let its children die, and tells by its own end.
+        let detail = format!("a program that it runs was killed: {}", killed.title);
+        causes.push(Cause::NoReport { program: expected.program.clone(), detail });
+    }
+    // It looked for itself, and skipped.
+    let skipped = !causes.is_empty() && causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
+    if !skipped
+        && evidence.end.is_some()
+        && let Some(lack) = missing_means(expected, evidence, &cases, !causes.is_empty())
+    {
+        // A case that failed is evidence of its own: what was not there may have nothing to do with it.
+        // So is a program that cannot be killed, which is the kernel's doing, and one that was.
+        let is_evidence = |cause: &Cause| {
+            matches!(cause, Cause::CaseFailed { .. } | Cause::TestStuck { .. } | Cause::NoReport { .. })
+        };
+        let is_evidence = causes.iter().any(is_evidence);
+        let at = if lack.named && !is_evidence { 0 } else { causes.len() };
+        causes.insert(at, lack.cause);
+    }
+    Found { cases, causes, reported }
+}
+
 /// The exit status and the report, which have to agree.
-fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec<Cause>) {
+fn weigh(
+    expected: &Expected,
+    run: &RunEvidence,
+    heard: &Heard,
+    is_known: &mut dyn FnMut(&ktap::Leaf<'_>) -> bool,
+    causes: &mut Vec<Cause>,
+) {
     let Heard { report, beside, reported, complete } = heard;
     let program = expected.program.clone();
     let Some(Outcome::Exit { code }) = run.end.as_ref().map(|end| end.outcome) else { return };
     let leaves: Vec<_> = report.leaves().collect();
     let of = |status: Status| leaves.iter().filter(move |leaf| leaf.case.status == status).count();
-    let bad = heard.bad();
+    let (known_bad, bad): (Vec<_>, Vec<_>) = heard.bad().into_iter().partition(|leaf| is_known(leaf));
     let total = (leaves.len() + beside.leaves().filter(|leaf| leaf.case.status.is_bad()).count()) as u64;
     if let Some(first) = bad.first()
         && (*reported || code == KSFT_PASS)
@@ -156,10 +212,10 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
         let said = first.case.message.as_deref().map(|m| format!(" ({})", verdict::one_line(m)));
         let first = format!("{}{}", first.name, said.unwrap_or_default());
         causes.push(Cause::CaseFailed { failed: bad.len() as u64, total, first });
-        if code == KSFT_PASS {
-            let detail = "cases failed, and yet it exited with status 0".to_owned();
-            causes.push(Cause::PlanMismatch { program: program.clone(), detail });
-        }
+    }
+    if !(bad.is_empty() && known_bad.is_empty()) && code == KSFT_PASS {
+        let detail = "cases failed, and yet it exited with status 0".to_owned();
+        causes.push(Cause::PlanMismatch { program: program.clone(), detail });
     }
     let agrees = match code {
         KSFT_PASS => true,
@@ -172,6 +228,7 @@ fn weigh(expected: &Expected, run: &RunEvidence, heard: &Heard, causes: &mut Vec
             // Scripts that exit with the number of their failures have had four.
             Err(_) => false,
         },
+        KSFT_FAIL if !known_bad.is_empty() => bad.is_empty(),
         KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
         _ => false,
     };
@@ -240,9 +297,8 @@ struct Lack {
 /// What the program could not do its work without. A script goes on where a command is not there: its
 /// success is worth something only if it reports what it did (colours are a command's doing, too). A
 /// helper that was not built and that its words miss is a cause whatever it says of itself.
-fn missing_means(expected: &Expected, seen: &Evidence, cases: &[CaseResult], failed: bool) -> Option<Lack> {
+fn missing_means(expected: &Expected, run: &RunEvidence, cases: &[CaseResult], failed: bool) -> Option<Lack> {
     let program = expected.program.clone();
-    let run = seen.runs.first()?;
     let words = [&run.stderr, &run.stdout].map(|bytes| String::from_utf8_lossy(bytes));
     let named = expected.helpers.iter().find(|(helper, _)| words.iter().any(|said| misses(said, helper)));
     let helper = |(helper, first_error): &(String, String), named| Lack {

@@ -8,7 +8,7 @@ mod machine;
 mod proof;
 mod words;
 
-pub use expected::{Expectation, ExpectedRun, Role};
+pub use expected::{Expectation, ExpectedRun, Role, Rules};
 pub(super) use machine::{blind, machine, tainted};
 pub use proof::{Entry, entries};
 use proof::{entered, is_answer, probed, question, wired};
@@ -18,9 +18,10 @@ pub(super) use words::{in_words, incomplete, one_line};
 use super::console::Kind;
 use super::contract;
 use super::known;
+use super::kselftest;
 use super::ktap::{self, Status};
 use super::watch::{Evidence, RunEvidence};
-use crate::broken::broken_one;
+use crate::broken::{broken, broken_one};
 use crate::model::{Abi, CaseResult, Cause, Judged, KnownIssue, Outcome, RunEnd, Verdict};
 
 /// What a selftest said where it is not weighed.
@@ -45,27 +46,50 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let mut cases = Vec::new();
     let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
     let many = judged.len() > 1;
+    let mut tests = Vec::new();
     for (expected_run, run) in &judged {
-        let report = ktap::parse(&run.stdout, ktap::Limits::default());
-        cases.extend(case_results(&report, many.then_some(expected_run.program.as_str())));
+        let (mut of_test, causes) = match expected_run.rules {
+            Rules::Cell => {
+                let report = ktap::parse(&run.stdout, ktap::Limits::default());
+                (case_results(&report, None), Vec::new())
+            }
+            Rules::Kselftest { script, reports } => {
+                directory(expected, (expected_run, many, script, reports), (run, seen), &mut met)
+            }
+        };
+        for case in of_test.iter_mut().filter(|_| many) {
+            case.name = format!("{}/{}", expected_run.program, case.name);
+        }
+        cases.append(&mut of_test);
+        tests.push(causes);
     }
     for (_, run) in runs(expected, seen, Role::Contract) {
         cases.extend(contract::results(run));
     }
     wired(expected, seen, &mut causes);
-    for (expected_run, run) in expected.runs.iter().zip(&seen.runs) {
+    let of_cell = |(run, _): &(&ExpectedRun, _)| run.role != Role::Judged || run.rules == Rules::Cell;
+    for (expected_run, run) in expected.runs.iter().zip(&seen.runs).filter(of_cell) {
         outcome(expected.abi, expected_run, run, seen, &mut causes);
     }
-    for (expected_run, run) in &judged {
-        report(expected, (expected_run, many), run, &mut met, &mut causes);
+    for ((expected_run, run), of_directory) in judged.iter().zip(tests) {
+        match expected_run.rules {
+            Rules::Cell => report(expected, (expected_run, many), run, &mut met, &mut causes),
+            Rules::Kselftest { .. } => causes.extend(of_directory),
+        }
     }
     for (expected_run, run) in runs(expected, seen, Role::Contract) {
         contract::weigh(expected, expected_run, run, &mut met, &mut causes);
     }
-    entered(expected, seen, &mut causes);
+    if expected.absent.is_empty() || broken("absent") {
+        // Who knows what calls the others would make.
+        entered(expected, seen, &mut causes);
+    }
     probed(expected, seen, &mut causes);
     tainted(&expected.runs, seen, known_taint, &mut causes);
     blind(seen, &mut causes);
+    if !expected.leg.is_control() && !broken("absent") {
+        causes.extend(expected.absent.iter().cloned());
+    }
     let judged = decide(causes, cases, met);
     // The last line of defence, should a step above ever forget a case.
     if judged.verdict == Verdict::Pass && !judged.cases.iter().any(|case| case.verdict == Verdict::Pass) {
@@ -75,6 +99,49 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     }
     judged
 }
+
+/// What a test of a directory came to, by the kselftest runner's rules: its cases, and why it is no pass.
+fn directory(
+    expected: &Expectation,
+    (run, many, script, reports): (&ExpectedRun, bool, bool, bool),
+    (evidence, seen): (&RunEvidence, &Evidence),
+    met: &mut Vec<KnownIssue>,
+) -> (Vec<CaseResult>, Vec<Cause>) {
+    let program = run.program.clone();
+    let test = kselftest::Expected {
+        abi: expected.abi,
+        program: program.clone(),
+        deadline_ms: run.deadline_ms,
+        script,
+        helpers: expected.helpers.clone(),
+    };
+    let mut is_known = |leaf: &ktap::Leaf<'_>| {
+        let name = case_name(many.then_some(run.program.as_str()), leaf);
+        let issue = known::of_case(&expected.known, &name, leaf.case.status);
+        known::note(met, issue);
+        issue.is_some()
+    };
+    let own = |other: &&ExpectedRun| other.role == Role::Judged && other.program != run.program;
+    let others: Vec<&str> = expected.runs.iter().filter(own).map(|other| other.program.as_str()).collect();
+    let beside = kselftest::Beside { others: &others, is_known: &mut is_known };
+    let found = kselftest::program(&test, evidence, seen, beside);
+    let (mut cases, mut causes) = (found.cases, found.causes);
+    let ended = matches!(evidence.end, Some(RunEnd { outcome: Outcome::Exit { .. }, .. }));
+    if ended && !found.reported {
+        if !reports || broken("new-test-reports") {
+            let verdict = causes.first().map_or(Verdict::Pass, Cause::verdict);
+            let message = Some(UNREPORTED.to_owned());
+            cases.push(CaseResult { name: "exit status".to_owned(), verdict, message });
+        } else if causes.is_empty() {
+            let report = ktap::parse(&evidence.stdout, ktap::Limits::default());
+            causes.push(Cause::NoReport { program, detail: incomplete(&report, evidence) });
+        }
+    }
+    (cases, causes)
+}
+
+/// What is said of the exit status of a program as the only case that there is.
+pub const UNREPORTED: &str = "it reports no cases: its exit status is all there is";
 
 /// The first cause decides; without one it is a pass.
 pub(super) fn decide(mut causes: Vec<Cause>, cases: Vec<CaseResult>, known: Vec<KnownIssue>) -> Judged {

@@ -76,6 +76,11 @@ impl Symptom {
         matches!(self, Symptom::Splat(pattern) if matches(pattern, title))
     }
 
+    /// Whether a case of a contract is meant.
+    pub fn is_of_contract(&self) -> bool {
+        matches!(self, Symptom::Case(pattern) if pattern.starts_with("contract/"))
+    }
+
     /// Whether the case of this name is meant.
     pub fn is_case(&self, name: &str) -> bool {
         matches!(self, Symptom::Case(pattern) if matches(pattern, name))

@@ -21,6 +21,6 @@ pub use explanation::{Doing, Explanation};
 pub use known::{Date, KnownIssue, NoDate, Symptom};
 pub use message::*;
 pub use mutant::{Mutant, MutantError, Seen};
-pub use names::{CellId, KernelName, NameError, OptionName, ProgramId, RelPath, SyscallName};
+pub use names::{CellId, KernelName, NameError, OptionName, ProgramId, RelPath, SyscallName, Tests};
 pub use transport::Transport;
 pub use verdict::{CaseResult, Cause, FaultSummary, Judged, Verdict};

@@ -104,6 +104,52 @@ impl AsRef<Path> for RelPath {
     }
 }
 
+/// Tests of a kernel tree: a directory below `tools/testing/selftests`, or one program of it, which need not
+/// be one of the tests that it lists. In words as the kselftest runner's `--test` has it: `mm:mseal_test`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tests {
+    /// The directory.
+    pub dir: RelPath,
+    /// The one program; nothing for all that the directory lists.
+    pub only: Option<RelPath>,
+}
+
+impl FromStr for Tests {
+    type Err = NameError;
+
+    fn from_str(given: &str) -> Result<Self, NameError> {
+        let (dir, only) = match given.split_once(':') {
+            Some((dir, only)) => (dir, Some(only)),
+            None => (given, None),
+        };
+        let only: Option<RelPath> = only.map(str::parse).transpose()?;
+        match only {
+            Some(only) if only.0.contains('/') => Err(NameError {
+                given: only.0,
+                what: "a program of a directory of selftests",
+                rule: "it lies in the directory itself: DIR:PROGRAM",
+            }),
+            only => Ok(Tests { dir: dir.parse()?, only }),
+        }
+    }
+}
+
+impl fmt::Display for Tests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.only {
+            Some(only) => write!(f, "{}:{only}", self.dir),
+            None => f.write_str(self.dir.as_str()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// One cell of the matrix: one fresh guest, one verdict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellId {
@@ -182,6 +228,25 @@ mod tests {
         assert_eq!("CONFIG_A".parse::<OptionName>().unwrap().symbol(), "A");
         assert!("CONFIG_".parse::<OptionName>().is_err());
         assert!("FOO".parse::<OptionName>().is_err());
+    }
+
+    #[test]
+    fn tests_are_a_directory_or_one_program_of_it() {
+        for (given, dir, only) in [
+            ("core", "core", None),
+            ("filesystems/statmount", "filesystems/statmount", None),
+            ("mm:mseal_test", "mm", Some("mseal_test")),
+            ("net/mptcp:mptcp_connect.sh", "net/mptcp", Some("mptcp_connect.sh")),
+        ] {
+            let tests: Tests = given.parse().unwrap();
+            assert_eq!((tests.dir.as_str(), tests.only.as_ref().map(RelPath::as_str)), (dir, only));
+            assert_eq!(tests.to_string(), given);
+        }
+        for bad in ["", ":", "mm:", ":a", "mm:sub/a", "mm:../a", "../mm:a", "mm:-a", "mm:a b"] {
+            assert!(bad.parse::<Tests>().is_err(), "{bad}");
+        }
+        let text = "mm:sub/a".parse::<Tests>().unwrap_err().to_string();
+        assert!(text.contains("DIR:PROGRAM"), "{text}");
     }
 
     /// What somebody could mean to become an option, a path, a line or a command.

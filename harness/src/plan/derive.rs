@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::tables::{Entry, TableError};
-use crate::model::{Abi, OptionName, RelPath, SyscallName};
+use crate::model::{Abi, OptionName, RelPath, SyscallName, Tests};
 
 pub use contradict::{Contradiction, check};
 pub use selftest::SELFTESTS;
@@ -190,9 +190,10 @@ pub enum Switch {
 pub struct Selftest {
     /// What there is, the best first.
     pub candidates: Vec<Candidate>,
-    /// The folder that was chosen, below tools/testing/selftests: the first candidate's. None if
-    /// nothing tells the best ones apart, or if all do no more than mention the call.
-    pub chosen: Option<RelPath>,
+    /// What was chosen: the folder of the first candidate; of that the program alone that has the call's
+    /// name, if the folder builds it and does not list it among its tests (one script of `mm` runs them
+    /// all). None if nothing tells the best candidates apart, or if all do no more than mention the call.
+    pub chosen: Option<Tests>,
 }
 
 /// A folder of selftests that may be a syscall's.
@@ -272,9 +273,9 @@ impl Derived {
         words::option(self)
     }
 
-    /// The folder of its tests; otherwise one line that lists what there is and says what to do.
-    pub fn selftest(&self) -> Result<&RelPath, String> {
-        words::folder(self)
+    /// Its tests; otherwise one line that lists what there is and says what to do.
+    pub fn selftest(&self) -> Result<&Tests, String> {
+        words::tests(self)
     }
 
     /// All of it for a reader: one line per fact, each with its place in the tree.

@@ -11,7 +11,7 @@ use super::recipe::Recipe;
 use super::yaml::{InputError, Spanned, load, read_text};
 use crate::limits;
 use crate::model::{
-    Abi, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, Symptom, SyscallName,
+    Abi, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, Symptom, SyscallName, Tests,
 };
 
 /// Where a kernel's source comes from.
@@ -73,7 +73,7 @@ struct SpecFile {
     syscall: SyscallName,
     number: u32,
     option: OptionName,
-    selftest: RelPath,
+    selftest: Tests,
     patches: Vec<RelPath>,
     #[serde(default)]
     man_page: Option<RelPath>,
@@ -135,8 +135,8 @@ pub struct Spec {
     pub numbers: BTreeMap<Abi, u32>,
     /// The option that switches it; none where it is in every kernel.
     pub option: Option<OptionName>,
-    /// Its folder below `tools/testing/selftests`, if it has tests of its own that are to run.
-    pub selftest: Option<RelPath>,
+    /// Its tests, if it has some of its own that are to run.
+    pub selftest: Option<Tests>,
     /// The patches to apply, in order.
     pub patches: Vec<Patch>,
     /// The patches bring the call: without them its number is free, and the kernel is without it.

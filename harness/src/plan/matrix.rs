@@ -21,7 +21,7 @@ use super::yaml::InputError;
 use crate::broken::broken;
 use crate::limits;
 use crate::model::{
-    Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, NameError, OptionName, RelPath, SyscallName,
+    Abi, Cause, CellId, Date, KernelName, KnownIssue, Leg, NameError, OptionName, SyscallName, Tests,
     Transport,
 };
 use crate::process::quote;
@@ -39,8 +39,10 @@ pub struct Selection {
     pub patches: Option<PathBuf>,
     /// `--option`.
     pub option: Option<OptionName>,
+    /// `--exit-status`.
+    pub exit_status: bool,
     /// `--selftest`.
-    pub selftest: Option<RelPath>,
+    pub selftest: Option<Tests>,
     /// `--contract`.
     pub contract: ContractChoice,
     /// How kernels are configured and compiled.
@@ -200,7 +202,11 @@ pub struct Plan {
     pub transports: Vec<Transport>,
     /// Guests at once.
     pub jobs: usize,
-    /// The deadline of one test program.
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// Tests of the user's own tree may say by their exit status alone what they found.
+    pub exit_status: bool,
+    /// The deadline of one test program that a series brings.
     pub deadline: Duration,
     /// What kernels have beyond their own fragments, and guests beyond an ordinary one.
     pub profile: Option<Profile>,
@@ -210,6 +216,14 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The words of the command line that change what a cell is, quoted for a shell.
     pub options: Vec<String>,
+}
+
+impl Plan {
+    /// Whether tests are run that a tree has had, as far as that is known before any series is applied.
+    pub fn has_tests_of_a_tree(&self) -> bool {
+        let has = |part: &KernelPlan| part.spec.selftest.is_some() && part.patches().is_empty();
+        !self.contract_only && self.kernels.iter().any(has)
+    }
 }
 
 /// Decides the matrix, once the trees that had to be looked at were.
@@ -242,6 +256,16 @@ pub fn plan(
     };
     let profile = selection.profile.clone();
     let memory_mib = profile.as_ref().map_or(limits::GUEST_MEMORY_MIB, |profile| profile.memory_mib);
+    // A test that the tree has had gets what the kselftest runner's guests have; whether the user's series
+    // brings its own is not known yet.
+    let own = |target: &Target| {
+        selection.contract != ContractChoice::Only
+            && target.spec.as_ref().is_none_or(|spec| spec.patches.is_empty())
+    };
+    let memory_mib = match targets.iter().any(own) {
+        true => memory_mib.max(limits::KSELFTEST_MEMORY_MIB),
+        false => memory_mib,
+    };
     let (jobs, mut notes) = jobs(selection.jobs, host, memory_mib);
     let contract = contract(project, syscall, selection.contract)?;
     let mut kernels = Vec::new();
@@ -287,6 +311,8 @@ pub fn plan(
         abis,
         transports,
         jobs,
+        timeout: selection.timeout,
+        exit_status: selection.exit_status,
         deadline,
         profile,
         contract_only: selection.contract == ContractChoice::Only,
@@ -350,8 +376,8 @@ fn spec(
     let selftest = match (&selection.selftest, derived.selftest()) {
         // Nor is its `config` asked for then: one kernel is good for the contracts of all its calls.
         _ if selection.contract == ContractChoice::Only => None,
-        (Some(folder), _) => Some(folder.clone()),
-        (None, Ok(folder)) => Some(folder.clone()),
+        (Some(tests), _) => Some(tests.clone()),
+        (None, Ok(tests)) => Some(tests.clone()),
         (None, Err(what)) if has_contract => {
             said(format!("its contract alone is tried: {what}"));
             None
@@ -418,7 +444,8 @@ fn options(selection: &Selection) -> Vec<String> {
     options.extend(selection.range.iter().flat_map(|range| word("--range", range)));
     options.extend(selection.patches.iter().flat_map(|patches| path("--patches", patches)));
     options.extend(selection.option.iter().flat_map(|option| word("--option", option.as_str())));
-    options.extend(selection.selftest.iter().flat_map(|folder| word("--selftest", folder.as_str())));
+    options.extend(selection.selftest.iter().flat_map(|tests| word("--selftest", &tests.to_string())));
+    options.extend(selection.exit_status.then(|| "--exit-status".to_owned()));
     options.extend(selection.profile.iter().flat_map(|profile| word("--profile", &profile.name)));
     options.extend(selection.stacked.then(|| "--stacked".to_owned()));
     let choice = ContractChoice::WORDS.iter().find(|(choice, _)| *choice == selection.contract);
@@ -503,8 +530,8 @@ impl fmt::Display for Plan {
                 },
                 spec.option.as_ref().map_or("no option", OptionName::as_str),
                 match &spec.selftest {
-                    Some(folder) if !self.contract_only => folder.as_str(),
-                    _ => "not run",
+                    Some(tests) if !self.contract_only => tests.to_string(),
+                    _ => "not run".to_owned(),
                 },
                 contract.as_ref().map(|contract| self.cases_of(contract, spec)).unwrap_or_default(),
                 list(legs.iter().map(|leg| leg.name()).collect()),

@@ -80,7 +80,7 @@ pub struct KernelRecord {
     pub numbers: Vec<(Abi, u32)>,
     /// The option that switches it; none where it is in every kernel.
     pub option: Option<String>,
-    /// The folder of its tests, below tools/testing/selftests.
+    /// Its tests: a folder below tools/testing/selftests, or one program of it as `FOLDER:PROGRAM`.
     #[serde(default)]
     pub selftest: String,
     /// What was read from the tree for want of a spec file, each with its place there.

@@ -4,64 +4,100 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::file_name;
+use super::programs::{Selftest, Test};
 use crate::build::initramfs::{CASES, Image, PROBE, PROBER};
-use crate::judge::verdict::{Expectation, ExpectedRun, Role};
+use crate::judge::verdict::{Expectation, ExpectedRun, Role, Rules};
 use crate::limits;
 use crate::model::{Abi, Leg, Mode, PlannedRun};
 use crate::plan::files::Spec;
 use crate::plan::numbers;
+
+/// What the guests of one ABI have in them.
+pub(super) struct Packed {
+    /// What they boot.
+    pub(super) image: Image,
+    /// The selftest in it, if there is one.
+    pub(super) selftest: Option<Selftest>,
+}
 
 /// What a guest is asked to do, and what is expected of it.
 pub(super) fn agenda(
     spec: &Spec,
     leg: Leg,
     (abi, number): (Abi, u32),
-    image: &Image,
-    deadline: Duration,
+    Packed { image, selftest }: &Packed,
+    under_tcg: bool,
 ) -> (Vec<PlannedRun>, Expectation) {
+    let own = |role: Role, deadline: Duration, args: Vec<String>| {
+        let program = file_name(Path::new(&args[0]));
+        let (mode, dir, env, doors) = (Mode::Plain, None, Vec::new(), Vec::new());
+        let run = PlannedRun { mode, deadline, dir, args, env, doors };
+        Part { role, rules: Rules::Cell, program, run }
+    };
     let probe = |role: Role, expect: &str| {
         let args =
             vec![PROBE.to_owned(), format!("door={abi}"), format!("nr={number}"), format!("expect={expect}")];
-        (role, Mode::Plain, limits::PROBE_DEADLINE, args)
+        own(role, limits::PROBE_DEADLINE, args)
     };
-    let tests = |role: Role, mode: Mode, deadline: Duration| {
-        image.tests.iter().map(move |test| (role, mode, deadline, vec![test.clone()]))
-    };
-    let prober = |role: Role, mode: Mode, how: Option<&str>| {
+    let prober = |role: Role, how: Option<&str>| {
         let args = [PROBER, CASES].into_iter().chain(how).map(str::to_owned).collect();
-        (role, mode, limits::CONTRACT_DEADLINE, args)
+        own(role, limits::CONTRACT_DEADLINE, args)
     };
+    let test = |role: Role, rules: Rules, test: &Test, run: PlannedRun| {
+        let program = test.program.clone();
+        Part { role, rules, program, run }
+    };
+    let doors: Vec<_> = spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect();
+    let tests = || selftest.iter().flat_map(|selftest| &selftest.tests);
     let mut agenda = Vec::new();
     if leg.is_control() {
         agenda.push(probe(Role::Judged, "enosys"));
-        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, Mode::Plain, Some("enosys"))));
-        agenda.extend(tests(Role::Recorded, Mode::Plain, deadline));
+        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, Some("enosys"))));
+        agenda.extend(tests().map(|one| test(Role::Recorded, Rules::Cell, one, one.recorded(under_tcg))));
     } else {
-        agenda.extend(tests(Role::Judged, Mode::Plain, deadline));
-        // A stop at every entry into the kernel makes a program slower, not faster.
-        let traced = (deadline * 2).min(limits::TEST_DEADLINE_MAX);
-        agenda.extend(tests(Role::Traced, Mode::Traced, traced));
-        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, Mode::Plain, None)));
-        if image.tests.is_empty() {
+        agenda.extend(tests().map(|one| test(Role::Judged, one.rules, one, one.run(under_tcg))));
+        agenda.extend(tests().map(|one| test(Role::Traced, Rules::Cell, one, one.traced(doors.clone()))));
+        agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, None)));
+        if tests().next().is_none() {
             // A selftest that never makes the call is not excused by a prober that does.
-            agenda.push(prober(Role::Traced, Mode::Traced, Some("good")));
+            let Part { role, rules, program, run } = prober(Role::Traced, Some("good"));
+            let run = PlannedRun { mode: Mode::Traced, doors, ..run };
+            agenda.push(Part { role, rules, program, run });
         }
         agenda.push(probe(Role::Wired, "wired"));
     }
     let mut expected = Vec::new();
     let mut runs = Vec::new();
-    for (role, mode, deadline, args) in agenda {
-        let program = file_name(Path::new(&args[0]));
+    for Part { role, rules, program, run } in agenda {
         let cases = image.cases.iter().filter(|_| role == Role::Contract).flat_map(|cases| &cases.cases);
         let cases = cases.map(|case| case.planned.clone()).collect();
-        expected.push(ExpectedRun { role, program, deadline_ms: deadline.as_millis() as u64, cases });
-        let doors = match mode {
-            Mode::Traced => spec.numbers.iter().map(|(abi, number)| abi.door(*number)).collect(),
-            Mode::Plain => Vec::new(),
-        };
-        runs.push(PlannedRun { mode, deadline, dir: None, args, env: Vec::new(), doors });
+        let deadline_ms = run.deadline.as_millis() as u64;
+        expected.push(ExpectedRun { role, program, deadline_ms, rules, cases });
+        runs.push(run);
     }
-    let (table, known) = (numbers::table(abi).to_owned(), Vec::new());
     let not_applicable = image.cases.as_ref().map(|cases| cases.not_applicable.clone()).unwrap_or_default();
-    (runs, Expectation { leg, abi, number, table, runs: expected, known, not_applicable })
+    let (absent, helpers) = match selftest {
+        Some(Selftest { absent, helpers, .. }) => (absent.clone(), helpers.clone()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let expectation = Expectation {
+        leg,
+        abi,
+        number,
+        table: numbers::table(abi).to_owned(),
+        runs: expected,
+        known: Vec::new(),
+        absent,
+        helpers,
+        not_applicable,
+    };
+    (runs, expectation)
+}
+
+/// One run of a guest's plan, and what it is for.
+struct Part {
+    role: Role,
+    rules: Rules,
+    program: String,
+    run: PlannedRun,
 }

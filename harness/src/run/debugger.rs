@@ -11,19 +11,19 @@ use fs_err as fs;
 use tokio::sync::Semaphore;
 
 use super::attend::{AttendError, Errand};
-use super::kselftest::Asked;
 use super::stored::{AnyCell, StoredCell, StoredError};
 use super::{Expects, Looked, Prepared, SYMBOLS, prepare};
 use crate::boot::gdb::{COMMANDS, Call, Function, SOCKET, Start, Subject, Symbols, VMLINUX};
 use crate::boot::qemu::Guest;
 use crate::boot::vm::{self, Company};
 use crate::broken::broken;
+use crate::build::config::{self, Request};
 use crate::build::debuginfo::{self, DebugKernel, SourcesOf};
 use crate::build::initramfs::{TEST_DIR, files_in};
 use crate::build::kernel::{self, Bench};
-use crate::build::kselftest::SELFTESTS;
+use crate::build::kselftest::{ROOT, SELFTESTS};
 use crate::build::series::Overlay;
-use crate::build::{Workshop, config, elf, source};
+use crate::build::{Workshop, elf, source};
 use crate::judge::watch::{Deadlines, Evidence};
 use crate::limits;
 use crate::model::{CellId, KernelName, Leg, Plan as GuestPlan, ProgramId, SyscallName};
@@ -132,12 +132,11 @@ pub async fn kernel_of_cell(
     let mut bench = Bench::new(&shop, &part.kernel, pristine);
     let none = Overlay::none();
     let overlay = if cell.leg == Leg::Unpatched { &none } else { &series };
-    let fragments = config::fragments(&bench, part.layers(), cell.leg, &series)?;
+    let request = Request::of_leg(&bench, part.layers(), cell.leg, &series)?;
     let what = format!("{} {}", cell.kernel, cell.leg);
-    let configured = config::configure(&mut bench, &what, overlay, &fragments).await?;
+    let configured = config::configure(&mut bench, &what, overlay, &request).await?;
     is_the_same(&cell.to_string(), kernel::key(&bench, overlay, &configured).as_str(), then)?;
-    let asked = (fragments, &[][..]);
-    Ok(debuginfo::build(bench, sources.project, &what, overlay, (&configured, asked)).await?)
+    Ok(debuginfo::build(bench, sources.project, &what, overlay, (&configured, request)).await?)
 }
 
 /// The same for a program of a run of the kernel's own selftests. `plan` has the directories of the run: the
@@ -153,12 +152,11 @@ pub async fn kernel_of_program(
     let kernel = plan.kernels.iter().find(|kernel| kernel.name == program.kernel);
     let kernel = kernel.ok_or_else(|| not_planned(&program.kernel))?;
     let mut bench = Bench::new(&shop, kernel, source::pristine(&shop, kernel).await?);
-    let Asked { fragments, wishes, .. } = Asked::of(&bench, plan.dirs.iter())?;
+    let request = Request::of_directories(&bench, plan.dirs.iter())?;
     let (what, none) = (format!("{} kselftest", kernel.name), Overlay::none());
-    let configured = config::configure_with(&mut bench, &what, &none, &fragments, &wishes).await?;
+    let configured = config::configure(&mut bench, &what, &none, &request).await?;
     is_the_same(&program.to_string(), kernel::key(&bench, &none, &configured).as_str(), then)?;
-    let asked = (fragments, &wishes[..]);
-    Ok(debuginfo::build(bench, sources.project, &what, &none, (&configured, asked)).await?)
+    Ok(debuginfo::build(bench, sources.project, &what, &none, (&configured, request)).await?)
 }
 
 /// A cell that is ready for a debugger, which is started in [`Debuggee::folder`] with [`COMMANDS`].
@@ -187,9 +185,11 @@ impl Debuggee {
         let mut notes = Vec::new();
         let sources = sources(kernel, folder, &mut notes)?;
         let mut directories = Vec::new();
-        if let Aim::Program(id) = aim {
+        let installed =
+            |dir: &str| Some(dir.strip_prefix('/')?.strip_prefix(ROOT)?.strip_prefix('/')?.to_owned());
+        if let Some(dir) = errand.plan.runs.iter().find_map(|run| installed(run.dir.as_deref()?)) {
             let trees = [Some(folder.join(SOURCES)), kernel.sources()?.pristine].into_iter().flatten();
-            directories.extend(trees.map(|tree| tree.join(SELFTESTS).join(id.dir.as_str())));
+            directories.extend(trees.map(|tree| tree.join(SELFTESTS).join(&dir)));
             directories.retain(|folder| folder.is_dir());
         }
         place(&kernel.vmlinux, &folder.join(VMLINUX))?;
@@ -206,21 +206,26 @@ impl Debuggee {
                     .into(),
             );
         }
-        let path = errand.plan.runs.first().and_then(|run| run.args.first());
-        let path = path.map(String::as_str).unwrap_or_default();
         let mut functions: BTreeSet<String> = symbols.lines().filter_map(symbol).map(str::to_owned).collect();
         let (mut programs, mut waited_for, mut main) = (Vec::new(), None, false);
         let is_test = |file: &str| file.strip_prefix(TEST_DIR).is_some_and(|rest| rest.starts_with('/'));
-        for (inside, bytes) in files_in(&guest.initramfs, |file| file == path || is_test(file))? {
-            let name = inside.rsplit('/').next().unwrap_or(&inside);
+        let started: Vec<&str> =
+            errand.plan.runs.iter().filter_map(|run| Some(run.args.first()?.as_str())).collect();
+        let files = files_in(&guest.initramfs, |file| started.contains(&file) || is_test(file))?;
+        // The first that is a program: a script has no functions.
+        let is_program =
+            |path: &&&str| files.iter().any(|(file, bytes)| file == **path && elf::is_executable(bytes));
+        let path = started.iter().find(is_program).copied().unwrap_or_default();
+        for (inside, bytes) in &files {
+            let name = inside.rsplit('/').next().unwrap_or(inside);
             // What gdb would take for more than one word, or another command, is no program of a selftest.
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            let Some(code) = elf::code(&bytes).filter(|code| !code.functions.is_empty()) else { continue };
+            let Some(code) = elf::code(bytes).filter(|code| !code.functions.is_empty()) else { continue };
             if name.starts_with(['-', '.']) || !name.chars().all(plain) {
                 continue;
             }
             let file = format!("selftest.{name}");
-            if elf::is_fixed(&bytes) {
+            if elf::is_fixed(bytes) {
                 programs.push(file.clone());
             } else if inside == path {
                 waited_for = Some((file.clone(), code.begins));

@@ -18,6 +18,7 @@ use super::judged::SYMBOLS;
 use super::ledger::Ledger;
 use super::machines::{Machines, host_record};
 use super::order::{Expects, WorkOrder};
+use super::programs::{cannot_run, planned};
 use super::stored::StoredRun;
 use super::transports::Transports;
 use super::{
@@ -25,11 +26,11 @@ use super::{
 };
 use crate::boot::accel;
 use crate::boot::qemu::{Accel, Guest, Machine, Size};
-use crate::build::config::{self, Configured};
+use crate::build::config::{self, Configured, Request};
 use crate::build::initramfs;
 use crate::build::kconfig::FinalConfig;
 use crate::build::kernel::{self, Bench, BuiltKernel};
-use crate::build::kselftest::{self as directories, Built, Program, Recipe};
+use crate::build::kselftest::{self as directories, Built, Recipe};
 use crate::build::series::Overlay;
 use crate::build::source::{self, Pristine};
 use crate::build::userland;
@@ -37,17 +38,13 @@ use crate::build::{Trouble, Workshop, selftest};
 use crate::judge::kselftest::Expected;
 use crate::judge::watch::Deadlines;
 use crate::limits;
-use crate::model::{Abi, Cause, Mode, Plan as GuestPlan, PlannedRun, ProgramId, RelPath};
+use crate::model::{Abi, Cause, Plan as GuestPlan, ProgramId, RelPath};
 use crate::plan::files::{Kernel, Source};
 use crate::plan::kselftest::{KselftestPlan, deadline, timeout};
 use crate::process::{Ctx, StopLevel};
 use crate::report::kselftest::{DirPart, DroppedOption, KernelPart, KselftestRecord, ProgramRecord, SCHEMA};
 use crate::report::record::State;
 use crate::report::sealed::AnyRun;
-
-mod asked;
-
-pub(super) use asked::Asked;
 
 /// What the report shows of a configuration: what decides most often whether an ABI differs.
 const SHOWN: [&str; 12] = [
@@ -348,7 +345,7 @@ impl Conductor<'_> {
         }
         let mut bench = Bench::new(self.shop, ready.kernel, ready.pristine.clone());
         let built = self.built_kernel(&mut bench, ready).await?;
-        let headers = directories::headers(&mut bench).await?;
+        let headers = directories::headers(&mut bench, &Overlay::none()).await?;
         let userland = userland::userland(self.shop, self.means.project).await?;
         let agent = selftest::agent(self.shop, self.means.project).await?;
         let kernel = self.machines.keep(&built.vmlinux, &format!("{}.vmlinux", ready.kernel.name))?;
@@ -369,6 +366,7 @@ impl Conductor<'_> {
                     pristine: &ready.pristine,
                     headers: &headers,
                     dir: &listed.dir,
+                    also: None,
                     abi,
                     libraries: &libraries,
                     sanitizers: self.plan.sanitizers,
@@ -403,16 +401,14 @@ impl Conductor<'_> {
     async fn built_kernel(&self, bench: &mut Bench<'_>, ready: &Ready<'_>) -> Result<BuiltKernel, Trouble> {
         let what = format!("{} kselftest", ready.kernel.name);
         let dirs = ready.dirs.iter().map(|listed| &listed.dir);
-        let asked = Asked::of(bench, dirs)?;
-        for (dir, error) in &asked.unread {
+        let request = Request::of_directories(bench, dirs)?;
+        for (dir, error) in &request.unread {
             self.note_dir(ready.kernel, dir, format!("its config is not merged: {error}"));
         }
-        for conflict in asked.contradictions() {
+        for conflict in request.contradictions() {
             self.ledger.note([format!("{}: {conflict}", ready.kernel.name)]);
         }
-        let Asked { fragments, wishes, .. } = asked;
-        let configured: Configured =
-            config::configure_with(bench, &what, &Overlay::none(), &fragments, &wishes).await?;
+        let configured: Configured = config::configure(bench, &what, &Overlay::none(), &request).await?;
         self.ledger.note(left_out(&configured, &ready.kernel.name));
         kernel::build(bench, &what, &Overlay::none(), configured).await
     }
@@ -480,12 +476,12 @@ impl Conductor<'_> {
                 ssh: None,
             };
             let allowed = |accel| deadline(listed.timeout, self.plan.timeout, accel == Accel::Tcg);
-            let trial = vec![planned(program, listed, allowed(Accel::Tcg))];
+            let trial = vec![planned(program, &listed.dir, allowed(Accel::Tcg))];
             let boards = self.machines.boards(&self.ledger.ctx, &guest, trial).await;
             boards.equip(&mut guest);
             boards.tell(&mut self.ledger.record.borrow_mut().host);
             let deadline = allowed(guest.accel);
-            let runs = vec![planned(program, listed, deadline)];
+            let runs = vec![planned(program, &listed.dir, deadline)];
             self.allow(ready.kernel, &listed.dir, deadline);
             let expected = Expected {
                 abi,
@@ -521,25 +517,4 @@ impl Conductor<'_> {
             cells.spawn_local(async move { job.run(&machine).await });
         }
     }
-}
-
-/// Why a program cannot be run, if that is known before.
-fn cannot_run(program: &Program, abi: Abi, log: &Path, commands: &BTreeSet<String>) -> Option<Cause> {
-    let missing = program.interpreter.as_ref().filter(|name| !commands.contains(*name));
-    let missing =
-        missing.map(|name| Cause::NoCommand { program: program.name.clone(), command: name.clone() });
-    program.cause(abi, log).or(missing)
-}
-
-/// The run of a program as the kselftest runner would have it: in the directory where it is installed,
-/// a script that cannot be executed by its interpreter.
-fn planned(program: &Program, listed: &Listed, deadline: Duration) -> PlannedRun {
-    let dir = format!("/{}/{}", directories::ROOT, listed.dir);
-    let path = format!("{dir}/{}", program.name);
-    let args = match &program.interpreter {
-        Some(interpreter) if !program.executable => vec![format!("/bin/{interpreter}"), path],
-        _ => vec![path],
-    };
-    let env = userland::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    PlannedRun { mode: Mode::Plain, deadline, dir: Some(dir), args, env, doors: Vec::new() }
 }

@@ -10,7 +10,7 @@ use harness::boot::journal::{self, JournalError};
 use harness::boot::qemu::{Accel, Guest, Machine, Size};
 use harness::boot::vm;
 use harness::build::initramfs::PROBE;
-use harness::judge::verdict::{Expectation, ExpectedRun, Role, judge};
+use harness::judge::verdict::{Expectation, ExpectedRun, Role, Rules, judge};
 use harness::judge::watch::{Deadlines, Evidence};
 use harness::model::{Abi, Cause, Events, Judged, Leg, Mode, Plan, PlannedRun, Verdict};
 use harness::process::{Ctx, Guard, Stop, StopSwitch};
@@ -256,6 +256,7 @@ pub fn agenda() -> (Plan, Expectation) {
         role,
         program: "xyzzy".to_owned(),
         deadline_ms: 5000,
+        rules: Rules::Cell,
         cases: Vec::new(),
     };
     let plan = Plan { runs: roles.iter().map(run).collect() };
@@ -266,6 +267,8 @@ pub fn agenda() -> (Plan, Expectation) {
         table: "syscall_64.tbl".to_owned(),
         runs: roles.iter().map(expected).collect(),
         known: Vec::new(),
+        absent: Vec::new(),
+        helpers: Vec::new(),
         not_applicable: Vec::new(),
     };
     (plan, expectation)

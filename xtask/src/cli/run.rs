@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use harness::boot::accel::AccelChoice;
 use harness::boot::qemu::Accel;
-use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Transport};
+use harness::model::{Abi, KernelName, Leg, OptionName, RelPath, Tests, Transport};
 use harness::plan::ContractChoice;
 use harness::plan::recipe::MakeVar;
 use harness::run::{Attempts, RetryOn};
@@ -30,9 +30,14 @@ pub struct TestSyscall {
     /// The option that switches the syscall [default: what the spec file or the tree says]
     #[arg(long, value_name = "CONFIG_X")]
     pub option: Option<OptionName>,
-    /// Its tests, below tools/testing/selftests [default: what the spec file or the tree says]
-    #[arg(long, value_name = "DIR")]
-    pub selftest: Option<RelPath>,
+    /// Its tests: a directory below tools/testing/selftests, or one program that this builds, as
+    /// mm:mseal_test [default: what the spec file or the tree says]
+    #[arg(long, value_name = "DIR[:PROGRAM]")]
+    pub selftest: Option<Tests>,
+    /// Take the exit status of a test of --tree that reports no cases, as the kselftest runner does; with a
+    /// series, and on a kernel of this project, it is known which tests are new and have to report
+    #[arg(long, requires = "tree")]
+    pub exit_status: bool,
     /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
     #[arg(long, value_name = "LEG")]
     pub leg: Vec<Leg>,

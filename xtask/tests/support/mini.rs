@@ -115,7 +115,7 @@ headers:
 .PHONY: vmlinux allnoconfig defconfig kvm_guest.config olddefconfig headers
 "##;
 
-const SELFTEST_MAKEFILE: &str = "all:\n\t$(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/xyzzy_test xyzzy_test.c\nemit_tests:\n\t@echo \"$(COLLECTION):xyzzy_test\"\n";
+const SELFTEST_MAKEFILE: &str = "all:\n\t$(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/xyzzy_test xyzzy_test.c\ninstall: all\n\tcp $(OUTPUT)/xyzzy_test $(INSTALL_PATH)\nemit_tests:\n\t@echo \"$(COLLECTION):xyzzy_test\"\n";
 const SELFTEST: &str = "#include <stdio.h>\n#include \"variant.h\"\nint main(void) { return puts(\"selftest variant=\" VARIANT \";\") < 0; }\n";
 
 /// What stands for QEMU on the search path. It answers the questions that are asked of a QEMU, and
@@ -176,7 +176,7 @@ fn write(path: &Path, text: &str) {
 }
 
 /// A patch that makes a new file.
-fn new_file(path: &str, text: &str) -> String {
+pub fn new_file(path: &str, text: &str) -> String {
     let lines: String = text.lines().flat_map(|line| ["+", line, "\n"]).collect();
     format!(
         "diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{} @@\n{lines}",

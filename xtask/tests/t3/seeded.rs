@@ -161,7 +161,14 @@ pub fn selftest_dynamic() {
 }
 
 pub fn selftest_script() {
-    seeded("selftest-script", &[], [("error", "selftest-build", "xyzzy.sh"); 3]);
+    let run = seeded("selftest-script", &[], [("fail", "case-failed", "the script is heard"); 3]);
+    for cell in run.cells() {
+        let cases = cell["cases"].as_array().unwrap();
+        let passed: Vec<_> = cases.iter().filter(|case| case["verdict"] == "pass").collect();
+        // The program's own, and that it runs from the script.
+        assert_eq!(passed.len(), 20, "{cell:#}");
+        assert_eq!(passed[19]["name"], "xyzzy.sh/the program beside it passes", "{cell:#}");
+    }
 }
 
 pub fn selftest_short() {

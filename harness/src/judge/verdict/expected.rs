@@ -1,6 +1,6 @@
 //! What a cell was to show: the leg, the ABI, the number, and the runs of its plan.
 
-use crate::model::{Abi, Door, KnownIssue, Leg, NotApplicable, PlannedCase};
+use crate::model::{Abi, Cause, Door, KnownIssue, Leg, NotApplicable, PlannedCase};
 
 /// What a run of the plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,6 +28,23 @@ impl Role {
     }
 }
 
+/// How a test is judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rules {
+    /// It is one program, and reports its cases.
+    #[default]
+    Cell,
+    /// It is of a directory, with all that belongs to it.
+    Kselftest {
+        /// Whether it is a script, which may run programs of which each reports.
+        script: bool,
+        /// Whether it has to report its cases. Otherwise, where it reports none, its exit status is what it
+        /// found, as the kselftest runner has it.
+        reports: bool,
+    },
+}
+
 /// One run of the plan, as the judge needs to know it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ExpectedRun {
@@ -37,6 +54,9 @@ pub struct ExpectedRun {
     pub program: String,
     /// Its deadline.
     pub deadline_ms: u64,
+    /// How it is judged, if it is a test.
+    #[serde(default)]
+    pub rules: Rules,
     /// The cases that it has to report, in their order; of a contract alone.
     #[serde(default)]
     pub cases: Vec<PlannedCase>,
@@ -58,6 +78,12 @@ pub struct Expectation {
     /// What is known to be wrong in this cell, and excused today.
     #[serde(default)]
     pub known: Vec<KnownIssue>,
+    /// Of the selftest's programs that do not run, why: no cell is whole without them.
+    #[serde(default)]
+    pub absent: Vec<Cause>,
+    /// What should lie beside the selftest's programs and was not built, with the first error.
+    #[serde(default)]
+    pub helpers: Vec<(String, String)>,
     /// The cases of the contract that this ABI cannot express: nothing is expected of them.
     #[serde(default)]
     pub not_applicable: Vec<NotApplicable>,

@@ -1,6 +1,8 @@
 //! The proof that a call was made, and by which door: the traced runs of the selftest say what was
 //! entered, the tool's own probe says whether there is anything behind the number.
 
+use std::fmt::Write;
+
 use super::words::{in_words, incomplete};
 use super::{Expectation, Role, runs};
 use crate::judge::ktap::{self, Status};
@@ -156,7 +158,14 @@ pub(super) fn entered(expected: &Expectation, seen: &Evidence, causes: &mut Vec<
     }
     let others = entries(expected, seen).into_iter().filter(|e| e.count > 0);
     let others: Vec<String> = others.map(|e| format!("{} times by the {} door", e.count, e.abi)).collect();
-    let detail =
+    let mut detail =
         if others.is_empty() { String::new() } else { format!("; it was entered {}", others.join(" and ")) };
+    let cut = traced
+        .iter()
+        .find(|(_, run)| run.end.as_ref().is_some_and(|end| matches!(end.outcome, Outcome::Timeout { .. })));
+    if let Some((run, _)) = cut {
+        let seconds = run.deadline_ms / 1000;
+        let _ = write!(detail, "; {} was traced for {seconds} s (--timeout gives more)", run.program);
+    }
     causes.push(Cause::NotEntered { abi: expected.abi, door, detail });
 }

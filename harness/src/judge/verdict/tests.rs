@@ -3,4 +3,5 @@
 mod accident;
 mod beside;
 mod cell;
+mod directory;
 mod rows;

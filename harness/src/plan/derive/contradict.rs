@@ -36,11 +36,11 @@ pub fn check(spec: &Spec, derived: &Derived, tree: &dyn TreeFiles) -> Vec<Contra
         }
     }
     found.extend(option(spec, derived, tree));
-    if let Some(folder) = &spec.selftest
+    if let Some(folder) = spec.selftest.as_ref().map(|tests| &tests.dir)
         && tree.files(&format!("{SELFTESTS}/{folder}"), 0).is_empty()
     {
         let instead = match derived.selftest() {
-            Ok(other) => format!("; its tests seem to be in {SELFTESTS}/{other}"),
+            Ok(other) => format!("; its tests seem to be in {SELFTESTS}/{}", other.dir),
             Err(_) => String::new(),
         };
         found.push(format!(

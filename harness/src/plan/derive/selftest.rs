@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Candidate, Selftest, TreeFiles, Why};
 use crate::broken::broken;
-use crate::model::SyscallName;
+use crate::model::{SyscallName, Tests};
 
 /// Where the kernel's selftests lie.
 pub const SELFTESTS: &str = "tools/testing/selftests";
@@ -69,12 +69,13 @@ pub(super) fn find(syscall: &SyscallName, tree: &dyn TreeFiles) -> Selftest {
             evidence.program.get_or_insert(Program { file: inner.to_owned(), sure, includes });
         }
     }
-    rank(name, folders, &mentioning)
+    rank(name, folders, &makefiles, &mentioning)
 }
 
 fn rank(
     name: &str,
     folders: BTreeMap<String, Evidence>,
+    makefiles: &BTreeMap<String, String>,
     mentioning: &BTreeSet<(String, String)>,
 ) -> Selftest {
     // A program of that name is the call's only where something near it knows the call's number:
@@ -120,7 +121,10 @@ fn rank(
             candidates.get(1).is_some_and(|second| (second.why, depth(second)) == (first.why, depth(first)));
         (first.why < Why::Mentions || broken("selftest-named")) && !rival
     };
-    let chosen = candidates.first().filter(strong).map(|first| first.folder.clone());
+    let chosen = candidates.first().filter(strong).map(|first| Tests {
+        dir: first.folder.clone(),
+        only: unlisted(first, makefiles).and_then(|program| program.parse().ok()),
+    });
     Selftest { candidates, chosen }
 }
 
@@ -178,6 +182,32 @@ fn names(makefile: &str, stem: &str) -> bool {
     let mut words = makefile.split(|c: char| c.is_whitespace() || "=()/".contains(c));
     let stem = last(stem);
     makefile.contains("$(wildcard *.c)") || words.any(|word| word.strip_suffix(".c").unwrap_or(word) == stem)
+}
+
+/// The program that makes a folder a candidate, if its Makefile builds it as a file that some test needs,
+/// and lists it nowhere as a test.
+fn unlisted<'a>(candidate: &'a Candidate, makefiles: &BTreeMap<String, String>) -> Option<&'a str> {
+    let file = candidate.file.as_deref().filter(|_| candidate.why == Why::Program)?;
+    let stem = file.strip_suffix(".c")?;
+    let makefile = makefiles.get(candidate.folder.as_str())?;
+    let is_in = |variables: &[&str]| values(makefile, variables).any(|word| word == stem);
+    let built = is_in(&["TEST_GEN_FILES", "TEST_GEN_PROGS_EXTENDED"]);
+    (built && !is_in(&["TEST_GEN_PROGS", "TEST_CUSTOM_PROGS"])).then_some(stem)
+}
+
+/// The words that a Makefile gives these variables, whatever the condition.
+fn values<'a>(makefile: &'a str, variables: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let mut goes_on = false;
+    makefile.lines().flat_map(move |line| {
+        let assigned =
+            line.split_once('=').map(|(left, right)| (left.trim_end_matches([':', '+', '?']), right));
+        let words = match assigned.filter(|(left, _)| variables.contains(&left.trim())) {
+            Some((_, right)) => Some(right),
+            None => Some(line).filter(|_| goes_on),
+        };
+        goes_on = words.is_some() && line.ends_with('\\');
+        words.unwrap_or_default().trim_end_matches('\\').split_whitespace()
+    })
 }
 
 fn is_word(c: char) -> bool {

@@ -184,7 +184,7 @@ fn selftest(name: &str, files: &[(&str, &str)]) -> Selftest {
 
 #[track_caller]
 fn tested_in(selftest: &Selftest, folder: &str, why: Why) {
-    assert_eq!(selftest.chosen.as_ref().map(RelPath::as_str), Some(folder), "{selftest:?}");
+    assert_eq!(selftest.chosen.as_ref().map(ToString::to_string).as_deref(), Some(folder), "{selftest:?}");
     assert_eq!(selftest.candidates[0].why, why);
 }
 
@@ -224,6 +224,27 @@ fn the_selftest_is_the_folder_or_the_program_of_that_name() {
         &[("cave/Makefile", "grue"), ("cave/grue.c", "#include \"g.h\"\ngrue(1);"), ("cave/g.h", USE)],
     );
     tested_in(&leave, "cave", Why::Program);
+}
+
+#[test]
+fn a_program_that_no_makefile_lists_as_a_test_is_run_alone() {
+    let of = |makefile: &str| {
+        let found = selftest("grue", &[("mm/Makefile", makefile), ("mm/grue_test.c", "__NR_grue")]);
+        found.chosen.unwrap().to_string()
+    };
+    let script = "TEST_PROGS := run_vmtests.sh\n";
+    for (makefile, chosen) in [
+        ("TEST_GEN_PROGS := a grue_test\n", "mm"),
+        ("TEST_GEN_FILES += grue_test\n", "mm:grue_test"),
+        ("TEST_GEN_PROGS_EXTENDED := b \\\n\tc grue_test\n", "mm:grue_test"),
+        // What is a test beside that is one.
+        ("TEST_GEN_FILES = grue_test\nTEST_GEN_PROGS = grue_test\n", "mm"),
+        // What builds it is not known.
+        ("BINARIES := grue_test\nTEST_GEN_PROGS = $(BINARIES)\n", "mm"),
+        ("TEST_GEN_FILES := a\nOTHERS := grue_test\n", "mm"),
+    ] {
+        assert_eq!(of(&format!("{makefile}{script}")), chosen, "{makefile}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What was derived, in lines for a reader.
 
 use super::{Candidate, Condition, Derived, Switch, Target, Why};
-use crate::model::{Abi, OptionName, RelPath};
+use crate::model::{Abi, OptionName, Tests};
 
 /// Candidates that a message lists.
 const LISTED_MAX: usize = 6;
@@ -23,7 +23,7 @@ pub(super) fn option(derived: &Derived) -> Result<&OptionName, String> {
     }
 }
 
-pub(super) fn folder(derived: &Derived) -> Result<&RelPath, String> {
+pub(super) fn tests(derived: &Derived) -> Result<&Tests, String> {
     let syscall = &derived.syscall;
     let candidates = &derived.selftest.candidates;
     if let Some(chosen) = &derived.selftest.chosen {
@@ -88,10 +88,12 @@ pub(super) fn describe(derived: &Derived) -> Vec<String> {
         (_, Err(why)) => format!("option: none: {why}"),
         (_, Ok(option)) => format!("option: {option}"),
     });
-    lines.push(match folder(derived) {
-        Ok(folder) => {
+    lines.push(match tests(derived) {
+        Ok(tests) => {
             let why = derived.selftest.candidates.first().map(reason).unwrap_or_default();
-            format!("selftest: {folder}: {why}")
+            let alone =
+                tests.only.as_ref().map_or("", |_| ", and it is none of the tests that its Makefile lists");
+            format!("selftest: {tests}: {why}{alone}")
         }
         Err(why) => format!("selftest: none: {why}"),
     });

@@ -28,6 +28,8 @@ fn order() -> WorkOrder {
         table: "syscall_64.tbl".to_owned(),
         runs: Vec::new(),
         known: Vec::new(),
+        absent: Vec::new(),
+        helpers: Vec::new(),
         not_applicable: Vec::new(),
     };
     WorkOrder {

@@ -103,7 +103,7 @@ fn every_signal_and_taint_has_a_name() {
     assert_eq!(taint_flags(1 << 18 | 1 << 19), "Nbit 19");
 }
 
-fn known(symptom: Symptom) -> KnownIssue {
+pub(super) fn known(symptom: Symptom) -> KnownIssue {
     KnownIssue {
         symptom,
         syscall: None,

@@ -67,6 +67,7 @@ pub(super) fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         role,
         program: program.to_owned(),
         deadline_ms: 45_000,
+        rules: Rules::Cell,
         cases: Vec::new(),
     };
     let expected = Expectation {
@@ -76,6 +77,8 @@ pub(super) fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: plan.iter().map(planned).collect(),
         known: Vec::new(),
+        absent: Vec::new(),
+        helpers: Vec::new(),
         not_applicable: Vec::new(),
     };
     let yes = answer(leg, ["ok"; 3]);
