@@ -24,11 +24,10 @@ use crate::build::selftest;
 use crate::build::series::{self, Overlay};
 use crate::build::source::{self, Pristine};
 use crate::build::{Trouble, Workshop};
-use crate::judge::verdict::UNREPORTED;
 use crate::judge::watch::Deadlines;
-use crate::judge::{divergence, known};
+use crate::judge::{divergence, known, verdict};
 use crate::limits;
-use crate::model::{Abi, CaseResult, Cause, CellId, KernelName, KnownIssue, Leg, Plan as GuestPlan};
+use crate::model::{Abi, Cause, CellId, KernelName, KnownIssue, Leg, Plan as GuestPlan};
 use crate::plan::files::{Kernel, Patch, Project, Spec};
 use crate::plan::host::{Host, Qemu};
 use crate::plan::numbers::{self, NumberError};
@@ -72,7 +71,7 @@ use judged::SYMBOLS;
 use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
-use programs::{Selftest, compare_lists};
+use programs::Selftest;
 use stored::StoredRun;
 pub use survey::{Looked, survey};
 use transports::Transports;
@@ -207,7 +206,7 @@ pub async fn run(
     let is_silent = |cell: &CellRecord| {
         matches!(cell.cause.as_ref().map(|cause| &cause.detail), Some(Cause::NoReport { .. }))
     };
-    let own = |part: &KernelPlan| part.kernel.is_users && part.patches().is_empty();
+    let own = |part: &KernelPlan| part.kernel.is_users && !part.spec.adds_call && !plan.exit_status;
     if plan.kernels.iter().any(own) && ledger.record.borrow().cells.iter().any(is_silent) {
         let advice = "a test that has been there long may report no cases: --exit-status takes its exit status, \
                       as the kselftest runner does";
@@ -299,10 +298,12 @@ fn not_met(cells: &[CellRecord], plan: &Plan) -> Vec<String> {
 fn unreported(cells: &[CellRecord]) -> Vec<String> {
     let mut found: BTreeMap<&KernelName, BTreeSet<&str>> = BTreeMap::new();
     for cell in cells {
-        let told = |case: &&CaseResult| case.message.as_deref() == Some(UNREPORTED);
-        for case in cell.cases.iter().filter(told) {
-            let program = case.name.rsplit_once('/').map_or("its test", |(program, _)| program);
-            found.entry(&cell.kernel).or_default().insert(program);
+        for program in cell.cases.iter().filter_map(verdict::unreported) {
+            found.entry(&cell.kernel).or_default().insert(if program.is_empty() {
+                "its test"
+            } else {
+                program
+            });
         }
     }
     let note = |(kernel, programs): (&KernelName, BTreeSet<&str>)| {
@@ -611,7 +612,6 @@ impl Conductor<'_> {
                 }
             }
         }
-        compare_lists(&mut images);
         Ok(images)
     }
 }

@@ -59,6 +59,7 @@ fn expected() -> Expectation {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: vec![run(Role::Judged, "t"), run(Role::Traced, "t"), run(Role::Wired, "probe")],
         known: Vec::new(),
+        many: false,
         absent: Vec::new(),
         helpers: Vec::new(),
         not_applicable: Vec::new(),

@@ -284,6 +284,7 @@ pub fn frames(bytes: &[u8]) {
         table: "t.tbl".to_owned(),
         runs: vec![run(Role::Judged), run(Role::Traced)],
         known: Vec::new(),
+        many: false,
         absent: Vec::new(),
         helpers: Vec::new(),
         not_applicable: Vec::new(),

@@ -127,6 +127,7 @@ mod tests {
             table: String::new(),
             runs: vec![run.clone()],
             known: Vec::new(),
+            many: false,
             absent: Vec::new(),
             helpers: Vec::new(),
             not_applicable: Vec::new(),

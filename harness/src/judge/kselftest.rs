@@ -4,7 +4,7 @@
 //! it, and the kernel has to come out clean. There is no proof of entry: a program of kselftest is
 //! not about one call, and nobody has said which ones it makes.
 
-use super::console::{Finding, Kind};
+use super::console::Kind;
 use super::ktap::{self, ProblemKind, Status};
 use super::verdict::{self, ExpectedRun, Role, Rules};
 use super::watch::{Evidence, RunEvidence};
@@ -117,7 +117,7 @@ pub fn judge(expected: &Expected, seen: &Evidence) -> Judged {
     verdict::gaps(runs, seen, &mut causes);
     let mut cases = Vec::new();
     for evidence in &seen.runs {
-        let found = program(expected, evidence, seen, Beside { others: &[], is_known: &mut |_| false });
+        let found = program(expected, evidence, seen, &mut |_| false);
         cases = found.cases;
         causes.extend(found.causes);
     }
@@ -137,20 +137,12 @@ pub(super) struct Found {
     pub reported: bool,
 }
 
-/// What is known of a program beside what it did.
-pub(super) struct Beside<'a> {
-    /// The programs that the same guest ran by themselves.
-    pub others: &'a [&'a str],
-    /// Whether a case is known to fail as it does.
-    pub is_known: &'a mut dyn FnMut(&ktap::Leaf<'_>) -> bool,
-}
-
-/// Weighs what one program did.
+/// Weighs what one program did. `is_known` holds for a case that is known to fail as it does.
 pub(super) fn program(
     expected: &Expected,
     evidence: &RunEvidence,
     seen: &Evidence,
-    Beside { others, is_known }: Beside<'_>,
+    is_known: &mut dyn FnMut(&ktap::Leaf<'_>) -> bool,
 ) -> Found {
     let mut causes = Vec::new();
     verdict::outcome(expected.abi, &expected.run(), evidence, seen, &mut causes);
@@ -161,13 +153,7 @@ pub(super) fn program(
     let mut well = Vec::new();
     verdict::machine(seen, &mut well);
     let well = well.is_empty() && causes.iter().all(|cause| cause.verdict() == Verdict::Skip);
-    let is_anothers = |finding: &&Finding| {
-        // The kernel knows a name by its first 15 bytes.
-        let comm = finding.task.as_deref().and_then(|task| task.rsplit_once('/')).map(|(comm, _)| comm);
-        comm.is_some_and(|comm| others.iter().any(|name| comm == name.get(..15).unwrap_or(name)))
-    };
-    let mut killed = seen.findings.iter().filter(|finding| finding.kind == Kind::Segfault);
-    if let Some(killed) = killed.find(|killed| !is_anothers(killed)).filter(|_| expected.script && well) {
+    if let Some(killed) = seen.finding(Kind::Segfault).filter(|_| expected.script && well) {
         // What it would have reported nobody knows, and a shell goes on. A program that is run by itself
         // may let its children die, and tells by its own end.
         let detail = format!("a program that it runs was killed: {}", killed.title);
@@ -228,7 +214,7 @@ fn weigh(
             // Scripts that exit with the number of their failures have had four.
             Err(_) => false,
         },
-        KSFT_FAIL if !known_bad.is_empty() => bad.is_empty(),
+        KSFT_FAIL if *reported && !known_bad.is_empty() => bad.is_empty(),
         KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
         _ => false,
     };

@@ -45,7 +45,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     gaps(&expected.runs, seen, &mut causes);
     let mut cases = Vec::new();
     let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
-    let many = judged.len() > 1;
+    let many = judged.len() > 1 || expected.many;
     let mut tests = Vec::new();
     for (expected_run, run) in &judged {
         let (mut of_test, causes) = match expected_run.rules {
@@ -71,12 +71,15 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs).filter(of_cell) {
         outcome(expected.abi, expected_run, run, seen, &mut causes);
     }
-    for ((expected_run, run), of_directory) in judged.iter().zip(tests) {
-        match expected_run.rules {
-            Rules::Cell => report(expected, (expected_run, many), run, &mut met, &mut causes),
-            Rules::Kselftest { .. } => causes.extend(of_directory),
+    for ((expected_run, run), causes) in judged.iter().zip(&mut tests) {
+        if expected_run.rules == Rules::Cell {
+            report(expected, (expected_run, many), run, &mut met, causes);
         }
     }
+    // What one test found is not hidden by what another one lacked.
+    let weight = |causes: &Vec<Cause>| causes.first().map_or(0, |cause| cause.verdict().weight());
+    tests.sort_by_key(|causes| std::cmp::Reverse(weight(causes)));
+    causes.extend(tests.into_iter().flatten());
     for (expected_run, run) in runs(expected, seen, Role::Contract) {
         contract::weigh(expected, expected_run, run, &mut met, &mut causes);
     }
@@ -121,17 +124,20 @@ fn directory(
         known::note(met, issue);
         issue.is_some()
     };
-    let own = |other: &&ExpectedRun| other.role == Role::Judged && other.program != run.program;
-    let others: Vec<&str> = expected.runs.iter().filter(own).map(|other| other.program.as_str()).collect();
-    let beside = kselftest::Beside { others: &others, is_known: &mut is_known };
-    let found = kselftest::program(&test, evidence, seen, beside);
+    let found = kselftest::program(&test, evidence, seen, &mut is_known);
     let (mut cases, mut causes) = (found.cases, found.causes);
     let ended = matches!(evidence.end, Some(RunEnd { outcome: Outcome::Exit { .. }, .. }));
     if ended && !found.reported {
         if !reports || broken("new-test-reports") {
             let verdict = causes.first().map_or(Verdict::Pass, Cause::verdict);
-            let message = Some(UNREPORTED.to_owned());
-            cases.push(CaseResult { name: "exit status".to_owned(), verdict, message });
+            let message = causes.first().map_or_else(|| UNREPORTED.to_owned(), ToString::to_string);
+            cases.push(CaseResult { name: EXIT_STATUS.to_owned(), verdict, message: Some(message) });
+            let name = if many { format!("{program}/{EXIT_STATUS}") } else { EXIT_STATUS.to_owned() };
+            let issue = known::of_case(&expected.known, &name, Status::NotOk);
+            if issue.is_some() && matches!(causes[..], [Cause::ExitFailed { .. }]) {
+                known::note(met, issue);
+                causes.clear();
+            }
         } else if causes.is_empty() {
             let report = ktap::parse(&evidence.stdout, ktap::Limits::default());
             causes.push(Cause::NoReport { program, detail: incomplete(&report, evidence) });
@@ -140,8 +146,17 @@ fn directory(
     (cases, causes)
 }
 
-/// What is said of the exit status of a program as the only case that there is.
-pub const UNREPORTED: &str = "it reports no cases: its exit status is all there is";
+/// The case of a program that reports none.
+const EXIT_STATUS: &str = "exit status";
+/// What is said of it.
+const UNREPORTED: &str = "it reports no cases: its exit status is all there is";
+
+/// The program that a case stands for whose exit status is all that it said, if it is one; the name is empty
+/// in a cell with one test.
+pub fn unreported(case: &CaseResult) -> Option<&str> {
+    let program = case.name.strip_suffix(EXIT_STATUS)?;
+    program.strip_suffix('/').or_else(|| program.is_empty().then_some(""))
+}
 
 /// The first cause decides; without one it is a pass.
 pub(super) fn decide(mut causes: Vec<Cause>, cases: Vec<CaseResult>, known: Vec<KnownIssue>) -> Judged {

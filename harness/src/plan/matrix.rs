@@ -256,11 +256,12 @@ pub fn plan(
     };
     let profile = selection.profile.clone();
     let memory_mib = profile.as_ref().map_or(limits::GUEST_MEMORY_MIB, |profile| profile.memory_mib);
-    // A test that the tree has had gets what the kselftest runner's guests have; whether the user's series
+    // A test that the tree has had gets what the kselftest runner's guests have; whether a user's series
     // brings its own is not known yet.
     let own = |target: &Target| {
-        selection.contract != ContractChoice::Only
-            && target.spec.as_ref().is_none_or(|spec| spec.patches.is_empty())
+        let brings =
+            !target.kernel.is_users && target.spec.as_ref().is_some_and(|spec| !spec.patches.is_empty());
+        selection.contract != ContractChoice::Only && !brings
     };
     let memory_mib = match targets.iter().any(own) {
         true => memory_mib.max(limits::KSELFTEST_MEMORY_MIB),

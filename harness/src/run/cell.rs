@@ -56,8 +56,9 @@ pub(super) fn agenda(
         agenda.extend(tests().map(|one| test(Role::Recorded, Rules::Cell, one, one.recorded(under_tcg))));
     } else {
         agenda.extend(tests().map(|one| test(Role::Judged, one.rules, one, one.run(under_tcg))));
-        agenda.extend(tests().map(|one| test(Role::Traced, Rules::Cell, one, one.traced(doors.clone()))));
+        // Before what may be cut short, and leave something behind.
         agenda.extend(image.cases.iter().map(|_| prober(Role::Contract, None)));
+        agenda.extend(tests().map(|one| test(Role::Traced, Rules::Cell, one, one.traced(doors.clone()))));
         if tests().next().is_none() {
             // A selftest that never makes the call is not excused by a prober that does.
             let Part { role, rules, program, run } = prober(Role::Traced, Some("good"));
@@ -76,9 +77,9 @@ pub(super) fn agenda(
         runs.push(run);
     }
     let not_applicable = image.cases.as_ref().map(|cases| cases.not_applicable.clone()).unwrap_or_default();
-    let (absent, helpers) = match selftest {
-        Some(Selftest { absent, helpers, .. }) => (absent.clone(), helpers.clone()),
-        None => (Vec::new(), Vec::new()),
+    let (many, absent, helpers) = match selftest {
+        Some(Selftest { many, absent, helpers, .. }) => (*many, absent.clone(), helpers.clone()),
+        None => (false, Vec::new(), Vec::new()),
     };
     let expectation = Expectation {
         leg,
@@ -87,6 +88,7 @@ pub(super) fn agenda(
         table: numbers::table(abi).to_owned(),
         runs: expected,
         known: Vec::new(),
+        many: many && !leg.is_control(),
         absent,
         helpers,
         not_applicable,

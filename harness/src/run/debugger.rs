@@ -211,6 +211,8 @@ impl Debuggee {
         let is_test = |file: &str| file.strip_prefix(TEST_DIR).is_some_and(|rest| rest.starts_with('/'));
         let started: Vec<&str> =
             errand.plan.runs.iter().filter_map(|run| Some(run.args.first()?.as_str())).collect();
+        // A script's interpreter is no test.
+        let started: Vec<&str> = started.into_iter().filter(|path| !path.starts_with("/bin/")).collect();
         let files = files_in(&guest.initramfs, |file| started.contains(&file) || is_test(file))?;
         // The first that is a program: a script has no functions.
         let is_program =

@@ -5,12 +5,11 @@
 //! to report its cases wherever it lies; the others may say by their exit status what they found, as hundreds
 //! of them do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Means;
-use super::cell::Packed;
 use crate::broken::broken;
 use crate::build::Trouble;
 use crate::build::initramfs::{self, TEST_DIR};
@@ -18,6 +17,7 @@ use crate::build::kernel::Bench;
 use crate::build::kselftest::{self as directories, Built, Program, Recipe};
 use crate::build::selftest::{self, Programs};
 use crate::build::series::Overlay;
+use crate::build::source::Pristine;
 use crate::build::userland::{self, Userland};
 use crate::judge::verdict::Rules;
 use crate::limits;
@@ -34,8 +34,8 @@ pub(super) struct Selftest {
     pub(super) absent: Vec<Cause>,
     /// What should lie beside them and was not built, with the first error.
     pub(super) helpers: Vec<(String, String)>,
-    /// All that the directory lists for this ABI, if all of it is asked for.
-    listed: Vec<String>,
+    /// Whether there are several, by this ABI or another.
+    pub(super) many: bool,
     made: Made,
 }
 
@@ -87,6 +87,13 @@ impl Test {
 pub(super) struct Shared {
     headers: PathBuf,
     userland: Userland,
+    lists: Lists,
+}
+
+/// What a directory lists as its tests for one ABI or another: with the series, and without it.
+struct Lists {
+    now: Vec<String>,
+    before: Vec<String>,
 }
 
 /// Builds the tests of one ABI, or finds them.
@@ -104,11 +111,21 @@ pub(super) async fn build(
     }
     let is_new = !directories::exists(&bench.pristine, &asked.dir);
     if is_new && let Some(programs) = selftest::build(bench, series, spec, asked, abi).await? {
-        return Ok(Selftest::of_programs(programs, plan.deadline));
+        return Selftest::of_programs(asked, programs, plan.deadline);
     }
     let shared = match shared {
         Some(shared) => shared,
-        None => shared.insert(Shared::new(bench, means, series).await?),
+        None => {
+            if let Some((tool, why)) = means.host.missing_for_selftests().into_iter().next() {
+                // That a series has scripts is known only now.
+                let detail = format!("{}: {why} (package {})", tool.name, tool.packages.join(", "));
+                return Err(Cause::Harness { detail }.into());
+            }
+            let headers = directories::headers(bench, series).await?;
+            let userland = userland::userland(bench.shop, means.project).await?;
+            let lists = Lists::read(bench, &tree, (asked, is_new), series).await?;
+            shared.insert(Shared { headers, userland, lists })
+        }
     };
     let recipe = Recipe {
         pristine: &tree,
@@ -122,52 +139,48 @@ pub(super) async fn build(
     let built = directories::build(bench.shop, &recipe).await?;
     let own = timeout(directories::file(&tree, &asked.dir, "settings").as_deref());
     let times = if is_new { Times::of_new(plan.deadline) } else { Times::of_old(plan, own) };
-    // In a user's tree, with no series beside it, nobody knows what is new.
-    let all_new = is_new || bench.kernel.is_users && series.is_empty() && !plan.exit_status;
-    let reports = |program: &str| all_new || is_added(bench, series, &asked.dir, program);
+    // Where a user's tree has the call already, nobody knows which of its tests are new.
+    let unknown = bench.kernel.is_users && !spec.adds_call && !plan.exit_status;
+    let Shared { userland, lists, .. } = shared;
+    let reports = |program: &str| is_new || unknown || is_added(bench, series, lists, &asked.dir, program);
+    let helpers = built.helpers.clone();
     let mut selftest =
-        Selftest::of_directory(asked, (shared.userland.clone(), built), abi, (times, reports))?;
+        Selftest::of_directory(asked, (userland.clone(), built, lists), abi, (times, reports))?;
     if is_new && !broken("new-helpers") {
         // A new test that can do without what lies beside it would not have it there.
         let absent = |(helper, first_error): (String, String)| {
             let program = asked.dir.to_string();
             Cause::HelperNotBuilt { abi, program, helper, first_error }
         };
-        selftest.absent.extend(selftest.helpers.iter().cloned().map(absent));
+        selftest.absent.extend(helpers.into_iter().map(absent));
     }
     Ok(selftest)
 }
 
-/// Whether the series adds a test, by its source.
-fn is_added(bench: &Bench<'_>, series: &Overlay, dir: &RelPath, program: &str) -> bool {
-    ["", ".c", ".cpp", ".S"].iter().any(|ending| {
-        let path = format!("{}/{dir}/{program}{ending}", directories::SELFTESTS);
-        series.get(&path).is_some() && bench.pristine.read(&path).is_none()
-    })
-}
-
-/// A test that one ABI's directory lists and another's does not is told by that one.
-pub(super) fn compare_lists(packed: &mut BTreeMap<Abi, Packed>) {
-    let selftests = || packed.values().filter_map(|packed| packed.selftest.as_ref());
-    let all: BTreeSet<String> = selftests().flat_map(|selftest| selftest.listed.clone()).collect();
-    for (&abi, packed) in packed.iter_mut() {
-        let Some(selftest) = &mut packed.selftest else { continue };
-        let missing = all.iter().filter(|name| !selftest.listed.contains(name));
-        let causes: Vec<Cause> =
-            missing.map(|name| Cause::NotListed { abi, program: name.clone() }).collect();
-        selftest.absent.extend(causes);
+/// Whether a directory's program is one that the series adds.
+fn is_added(bench: &Bench<'_>, series: &Overlay, lists: &Lists, dir: &RelPath, program: &str) -> bool {
+    if lists.now.iter().any(|name| name == program) {
+        return !lists.before.iter().any(|name| name == program);
     }
+    // One that no Makefile lists is known by its source.
+    let source = format!("{}/{dir}/{program}.c", directories::SELFTESTS);
+    series.get(&source).is_some() && bench.pristine.read(&source).is_none()
 }
 
-impl Shared {
-    async fn new(bench: &mut Bench<'_>, means: &Means<'_>, series: &Overlay) -> Result<Shared, Trouble> {
-        if let Some((tool, why)) = means.host.missing_for_selftests().into_iter().next() {
-            // That a series has scripts is known only now.
-            let detail = format!("{}: {why} (package {})", tool.name, tool.packages.join(", "));
-            return Err(Cause::Harness { detail }.into());
-        }
-        let headers = directories::headers(bench, series).await?;
-        Ok(Shared { headers, userland: userland::userland(bench.shop, means.project).await? })
+impl Lists {
+    async fn read(
+        bench: &Bench<'_>,
+        tree: &Pristine,
+        (asked, is_new): (&Tests, bool),
+        series: &Overlay,
+    ) -> Result<Lists, Trouble> {
+        let now = directories::list(bench.shop, tree, &asked.dir, &Abi::ALL).await?;
+        let before = match series.is_empty() {
+            _ if is_new => Vec::new(),
+            true => now.clone(),
+            false => directories::list(bench.shop, &bench.pristine, &asked.dir, &Abi::ALL).await?,
+        };
+        Ok(Lists { now, before })
     }
 }
 
@@ -196,7 +209,7 @@ impl Times {
 }
 
 impl Selftest {
-    fn of_programs(programs: Programs, deadline: Duration) -> Selftest {
+    fn of_programs(asked: &Tests, programs: Programs, deadline: Duration) -> Result<Selftest, Trouble> {
         let times = Times::of_new(deadline);
         let test = |name: &String| {
             let args = vec![format!("{TEST_DIR}/{name}")];
@@ -204,15 +217,16 @@ impl Selftest {
             let run = PlannedRun { mode: Mode::Plain, deadline, dir, args, env, doors };
             Test { program: name.clone(), rules: Rules::Cell, run, times }
         };
-        let tests = programs.names.iter().map(test).collect();
-        let (listed, made) = (programs.names.clone(), Made::Programs(programs));
-        Selftest { tests, absent: Vec::new(), helpers: Vec::new(), listed, made }
+        let tests: Vec<Test> = programs.names.iter().map(test).collect();
+        let many = tests.len() > 1;
+        let made = Made::Programs(programs);
+        Selftest { tests, absent: Vec::new(), helpers: Vec::new(), many, made }.bounded(asked)
     }
 
     /// One of which nothing can be run is none.
     fn of_directory(
         asked: &Tests,
-        (userland, built): (Userland, Built),
+        (userland, built, lists): (Userland, Built, &Lists),
         abi: Abi,
         (times, reports): (Times, impl Fn(&str) -> bool),
     ) -> Result<Selftest, Trouble> {
@@ -228,29 +242,35 @@ impl Selftest {
             let run = planned(program, &asked.dir, times.tcg);
             tests.push(Test { program: name, rules, run, times });
         }
-        let wrong = |what: String| {
-            let detail = format!("the Makefile of {} {what}", asked.dir);
-            Err(Cause::Source { detail }.into())
-        };
+        let elsewhere = |name: &&String| built.programs.iter().all(|program| program.name != **name);
+        if asked.only.is_none() {
+            let names = lists.now.iter().filter(elsewhere).cloned();
+            absent.extend(names.map(|program| Cause::NotListed { abi, program }));
+        }
         match absent.first() {
             Some(cause) if tests.is_empty() => return Err(cause.clone().into()),
-            None if tests.is_empty() => return wrong(format!("lists no program by {}", abi.flag())),
-            _ if tests.len() > limits::CELL_TESTS => {
-                return wrong(format!(
-                    "lists {} programs, and a cell runs up to {}: --selftest {}:PROGRAM names one",
-                    tests.len(),
-                    limits::CELL_TESTS,
-                    asked.dir
-                ));
+            None if tests.is_empty() => {
+                let detail = format!("the Makefile of {} lists no program by {}", asked.dir, abi.flag());
+                return Err(Cause::Source { detail }.into());
             }
             _ => {}
         }
-        let listed = match &asked.only {
-            Some(_) => Vec::new(),
-            None => built.programs.iter().map(|program| program.name.clone()).collect(),
-        };
+        let many = asked.only.is_none() && lists.now.len() > 1;
         let helpers = built.helpers.iter().cloned().chain(built.unbuilt()).collect();
-        Ok(Selftest { tests, absent, helpers, listed, made: Made::Installed(userland, built) })
+        Selftest { tests, absent, helpers, many, made: Made::Installed(userland, built) }.bounded(asked)
+    }
+
+    fn bounded(self, asked: &Tests) -> Result<Selftest, Trouble> {
+        let (count, dir) = (self.tests.len(), &asked.dir);
+        if count <= limits::CELL_TESTS {
+            return Ok(self);
+        }
+        let detail = format!(
+            "the Makefile of {dir} lists {count} programs, and a cell runs up to {}: --selftest {dir}:PROGRAM \
+             names one",
+            limits::CELL_TESTS
+        );
+        Err(Cause::Source { detail }.into())
     }
 
     /// The most that a guest needs for them.

@@ -267,6 +267,7 @@ pub fn agenda() -> (Plan, Expectation) {
         table: "syscall_64.tbl".to_owned(),
         runs: roles.iter().map(expected).collect(),
         known: Vec::new(),
+        many: false,
         absent: Vec::new(),
         helpers: Vec::new(),
         not_applicable: Vec::new(),

@@ -34,8 +34,8 @@ pub struct TestSyscall {
     /// mm:mseal_test [default: what the spec file or the tree says]
     #[arg(long, value_name = "DIR[:PROGRAM]")]
     pub selftest: Option<Tests>,
-    /// Take the exit status of a test of --tree that reports no cases, as the kselftest runner does; with a
-    /// series, and on a kernel of this project, it is known which tests are new and have to report
+    /// Take the exit status of a test of --tree that reports no cases, as the kselftest runner does: where
+    /// the tree has the call already, nobody knows which tests are new and have to report
     #[arg(long, requires = "tree")]
     pub exit_status: bool,
     /// Only this leg (repeatable): patched, config-off, unpatched [default: the first two]
@@ -77,8 +77,8 @@ pub struct RunArgs {
     /// Guests at once [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<usize>,
-    /// Deadline of one test program, in seconds [of test-selftest by default: four times what the
-    /// directory's settings say, under TCG]
+    /// Deadline of one test program, in seconds [of tests that a tree has had by default: four times what
+    /// the directory's settings say, under TCG]
     #[arg(long, value_name = "SECONDS", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
     /// How guests are reached; both runs each cell twice and fails if the verdicts differ (what the host

@@ -31,8 +31,11 @@ impl Request {
     ) -> Result<Request, Trouble> {
         let mut request = Request { fragments: base(bench)?, ..Request::default() };
         for dir in dirs {
-            let own = directories::file(&bench.pristine, dir, "config");
-            own.iter().for_each(|text| request.wish(dir, text));
+            let Some(text) = directories::file(&bench.pristine, dir, "config") else { continue };
+            match Fragment::parse(dir.as_str(), &text) {
+                Ok(fragment) => request.wish(fragment),
+                Err(error) => request.unread.push((dir.clone(), error.to_string())),
+            }
         }
         request.fragments.retain(|fragment| !fragment.entries.is_empty());
         Ok(request)
@@ -65,11 +68,15 @@ impl Request {
         for dir in layers.iter().filter_map(|layer| Some(&layer.selftest.as_ref()?.dir)) {
             let own = format!("{}/{dir}/config", directories::SELFTESTS);
             let Some(text) = series.read(&bench.pristine, &own) else { continue };
-            if directories::exists(&bench.pristine, dir) {
-                request.wish(dir, &text);
-                continue;
-            }
-            let mut fragment = Fragment::parse(&own, &text).map_err(|error| dropped(error.to_string()))?;
+            let is_old = directories::exists(&bench.pristine, dir);
+            let mut fragment = match Fragment::parse(if is_old { dir.as_str() } else { &own }, &text) {
+                Ok(fragment) => fragment,
+                Err(error) if is_old => {
+                    request.unread.push((dir.clone(), error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(dropped(error.to_string())),
+            };
             if leg != Leg::Patched {
                 remove(&mut fragment, &options);
             }
@@ -78,7 +85,10 @@ impl Request {
                 let symbols: Vec<Symbol> = symbols.iter().filter_map(|name| Symbol::new(name).ok()).collect();
                 remove(&mut fragment, &symbols);
             }
-            request.fragments.push(fragment);
+            match is_old {
+                true => request.wish(fragment),
+                false => request.fragments.push(fragment),
+            }
         }
         let switch = match leg {
             Leg::Patched => Value::Yes,
@@ -91,17 +101,12 @@ impl Request {
     }
 
     /// Adds what a directory of the tree's own selftests asks for.
-    fn wish(&mut self, dir: &RelPath, text: &str) {
-        match Fragment::parse(dir.as_str(), text) {
-            Ok(mut fragment) => {
-                // There are no modules in the guest to load.
-                for entry in fragment.entries.iter_mut().filter(|entry| entry.value == Value::Module) {
-                    entry.value = Value::Yes;
-                }
-                self.wishes.push(fragment);
-            }
-            Err(error) => self.unread.push((dir.clone(), error.to_string())),
+    fn wish(&mut self, mut fragment: Fragment) {
+        // There are no modules in the guest to load.
+        for entry in fragment.entries.iter_mut().filter(|entry| entry.value == Value::Module) {
+            entry.value = Value::Yes;
         }
+        self.wishes.push(fragment);
     }
 
     /// Lines of two fragments that want different values: the first that asked has it.

@@ -78,6 +78,9 @@ pub struct Expectation {
     /// What is known to be wrong in this cell, and excused today.
     #[serde(default)]
     pub known: Vec<KnownIssue>,
+    /// It is one of several tests, by this ABI or another: each case carries its program's name.
+    #[serde(default)]
+    pub many: bool,
     /// Of the selftest's programs that do not run, why: no cell is whole without them.
     #[serde(default)]
     pub absent: Vec<Cause>,

@@ -28,6 +28,7 @@ fn order() -> WorkOrder {
         table: "syscall_64.tbl".to_owned(),
         runs: Vec::new(),
         known: Vec::new(),
+        many: false,
         absent: Vec::new(),
         helpers: Vec::new(),
         not_applicable: Vec::new(),

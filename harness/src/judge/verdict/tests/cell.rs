@@ -77,6 +77,7 @@ pub(super) fn perfect(leg: Leg, abi: Abi) -> (Expectation, Evidence) {
         table: "arch/x86/entry/syscalls/syscall_64.tbl".to_owned(),
         runs: plan.iter().map(planned).collect(),
         known: Vec::new(),
+        many: false,
         absent: Vec::new(),
         helpers: Vec::new(),
         not_applicable: Vec::new(),

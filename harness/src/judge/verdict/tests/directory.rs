@@ -44,8 +44,7 @@ fn a_test_that_the_tree_has_had_may_say_by_its_exit_status_what_it_found() {
         let judged = judged(&expected, &seen);
         assert_eq!((judged.verdict, first(&judged).as_str()), (verdict, cause), "{code}");
         let [case] = &judged.cases[..] else { panic!("one case: {:?}", judged.cases) };
-        let told = (case.name.as_str(), case.verdict, case.message.as_deref());
-        assert_eq!(told, ("exit status", verdict, Some(UNREPORTED)), "{code}");
+        assert_eq!((case.name.as_str(), case.verdict, unreported(case)), ("exit status", verdict, Some("")));
     }
     // One that was ended has no status.
     let (expected, seen) = cell(old(false), "", Outcome::Signal { signal: 11 });
@@ -96,15 +95,32 @@ fn a_script_may_run_several_programs_of_which_each_reports() {
 }
 
 #[test]
-fn a_script_answers_for_what_it_runs_and_not_for_the_tests_beside_it() {
-    let (mut expected, mut seen) = cell(new(true), REPORT, exited(0));
-    let beside = ExpectedRun { program: "a_test_with_a_long_name".to_owned(), ..expected.runs[0].clone() };
-    expected.runs.insert(1, ExpectedRun { rules: old(false), ..beside });
-    seen.runs.insert(1, ran(1, REPORT, exited(0)));
-    kernel(&mut seen, "[    9.000222] a_test_with_a_l[9]: segfault at 0 ip 00 sp 00 error 4\n");
-    assert_eq!(judged(&expected, &seen).verdict, Pass);
+fn a_program_that_is_killed_spoils_what_a_script_says() {
+    let (expected, mut seen) = cell(new(true), REPORT, exited(0));
     kernel(&mut seen, "[    9.100222] helper[10]: segfault at 0 ip 00 sp 00 error 4\n");
     assert_eq!(first(&judged(&expected, &seen)), "no-report");
+}
+
+#[test]
+fn what_one_test_found_is_not_hidden_by_what_another_one_lacked() {
+    let (mut expected, mut seen) = cell(old(true), "./a.sh: line 2: fusermount: not found\n", exited(127));
+    expected.runs.insert(1, ExpectedRun { program: "b_test".to_owned(), ..expected.runs[0].clone() });
+    expected.runs[1].rules = old(false);
+    seen.runs.insert(1, ran(1, "", exited(0)));
+    let lacks = judged(&expected, &seen);
+    assert_eq!((lacks.verdict, first(&lacks).as_str()), (Miss, "no-command"));
+    ends(&mut seen, 1, exited(1));
+    let failed = judged(&expected, &seen);
+    assert_eq!((failed.verdict, first(&failed).as_str()), (Fail, "exit-failed"));
+    let kinds: Vec<_> = failed.also.iter().map(kind).collect();
+    assert_eq!(kinds, ["no-command", "exit-failed"]);
+    // A case that is called after its test has that name by an ABI that lacks the other one, too.
+    expected.runs.remove(1);
+    seen.runs.remove(1);
+    expected.many = true;
+    let alone = judged(&expected, &seen);
+    assert_eq!(alone.cases[0].name, "xyzzy_test/exit status");
+    assert_eq!(unreported(&alone.cases[0]), Some("xyzzy_test"));
 }
 
 #[test]
@@ -139,7 +155,20 @@ fn what_is_known_of_a_case_holds_whatever_the_rules() {
     assert_eq!((excused.verdict, &excused.known[..]), (Pass, &[known][..]));
     ends(&mut seen, 0, exited(0));
     assert_eq!(first(&judged(&expected, &seen)), "plan-mismatch");
+    // It excuses what it names, and no exit status that nothing reported explains.
+    does(&mut seen, 0, "not ok 1 copies\n", exited(1));
+    assert_eq!(judge(&expected, &seen).cause.as_ref().map(kind).as_deref(), Some("exit-failed"));
+    expected.known = vec![super::beside::known(Symptom::Case("exit status".to_owned()))];
+    // Nothing else having passed, that is no pass.
+    assert_eq!(judge(&expected, &seen).cause.as_ref().map(kind).as_deref(), Some("no-report"));
+    expected.runs.insert(1, ExpectedRun { program: "b_test".to_owned(), ..expected.runs[0].clone() });
+    seen.runs.insert(1, ran(1, REPORT, exited(0)));
+    expected.known = vec![super::beside::known(Symptom::Case("xyzzy_test/exit status".to_owned()))];
+    let excused = judge(&expected, &seen);
+    assert_eq!((excused.verdict, excused.known.len(), excused.cases[0].verdict), (Pass, 1, Fail));
+    expected.runs.remove(1);
+    seen.runs.remove(1);
     expected.known.clear();
-    ends(&mut seen, 0, exited(1));
+    does(&mut seen, 0, said, exited(1));
     assert_eq!(first(&judged(&expected, &seen)), "case-failed");
 }
