@@ -71,7 +71,7 @@ use judged::SYMBOLS;
 use ledger::Ledger;
 use machines::{Machines, host_record};
 pub use order::{Expects, Images, WorkOrder};
-use programs::Selftest;
+use programs::{Selftest, compare_lists};
 use stored::StoredRun;
 pub use survey::{Looked, survey};
 use transports::Transports;
@@ -612,6 +612,7 @@ impl Conductor<'_> {
                 }
             }
         }
+        compare_lists(&mut images);
         Ok(images)
     }
 }

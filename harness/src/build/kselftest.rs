@@ -175,6 +175,7 @@ pub async fn list(
     dir: &RelPath,
     abis: &[Abi],
 ) -> Result<Vec<String>, Trouble> {
+    let _quiet = shop.quiet().await;
     let mirror = mirror(shop, pristine, dir)?;
     let output = mirror.path().join("output");
     fs::create_dir(&output)?;

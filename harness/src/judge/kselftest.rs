@@ -190,7 +190,8 @@ fn weigh(
     let Some(Outcome::Exit { code }) = run.end.as_ref().map(|end| end.outcome) else { return };
     let leaves: Vec<_> = report.leaves().collect();
     let of = |status: Status| leaves.iter().filter(move |leaf| leaf.case.status == status).count();
-    let (known_bad, bad): (Vec<_>, Vec<_>) = heard.bad().into_iter().partition(|leaf| is_known(leaf));
+    let (known_bad, bad): (Vec<_>, Vec<_>) =
+        heard.bad().into_iter().partition(|leaf| *reported && is_known(leaf));
     let total = (leaves.len() + beside.leaves().filter(|leaf| leaf.case.status.is_bad()).count()) as u64;
     if let Some(first) = bad.first()
         && (*reported || code == KSFT_PASS)
@@ -214,7 +215,7 @@ fn weigh(
             // Scripts that exit with the number of their failures have had four.
             Err(_) => false,
         },
-        KSFT_FAIL if *reported && !known_bad.is_empty() => bad.is_empty(),
+        KSFT_FAIL if !known_bad.is_empty() => bad.is_empty(),
         KSFT_XFAIL => bad.is_empty() && of(Status::Xfail) > 0,
         _ => false,
     };

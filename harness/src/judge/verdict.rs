@@ -15,6 +15,8 @@ use proof::{entered, is_answer, probed, question, wired};
 pub use words::signal_name;
 pub(super) use words::{in_words, incomplete, one_line};
 
+use std::cmp::Reverse;
+
 use super::console::Kind;
 use super::contract;
 use super::known;
@@ -22,7 +24,7 @@ use super::kselftest;
 use super::ktap::{self, Status};
 use super::watch::{Evidence, RunEvidence};
 use crate::broken::{broken, broken_one};
-use crate::model::{Abi, CaseResult, Cause, Judged, KnownIssue, Outcome, RunEnd, Verdict};
+use crate::model::{Abi, CaseResult, Cause, Judged, KnownIssue, Outcome, RunEnd, Symptom, Verdict};
 
 /// What a selftest said where it is not weighed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     let mut cases = Vec::new();
     let judged: Vec<_> = runs(expected, seen, Role::Judged).collect();
     let many = judged.len() > 1 || expected.many;
-    let mut tests = Vec::new();
+    let mut found = Vec::new();
     for (expected_run, run) in &judged {
         let (mut of_test, causes) = match expected_run.rules {
             Rules::Cell => {
@@ -61,7 +63,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
             case.name = format!("{}/{}", expected_run.program, case.name);
         }
         cases.append(&mut of_test);
-        tests.push(causes);
+        found.push(causes);
     }
     for (_, run) in runs(expected, seen, Role::Contract) {
         cases.extend(contract::results(run));
@@ -71,18 +73,24 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     for (expected_run, run) in expected.runs.iter().zip(&seen.runs).filter(of_cell) {
         outcome(expected.abi, expected_run, run, seen, &mut causes);
     }
-    for ((expected_run, run), causes) in judged.iter().zip(&mut tests) {
+    for ((expected_run, run), causes) in judged.iter().zip(&mut found) {
         if expected_run.rules == Rules::Cell {
             report(expected, (expected_run, many), run, &mut met, causes);
         }
     }
-    // What one test found is not hidden by what another one lacked.
-    let weight = |causes: &Vec<Cause>| causes.first().map_or(0, |cause| cause.verdict().weight());
-    tests.sort_by_key(|causes| std::cmp::Reverse(weight(causes)));
-    causes.extend(tests.into_iter().flatten());
     for (expected_run, run) in runs(expected, seen, Role::Contract) {
+        let mut causes = Vec::new();
         contract::weigh(expected, expected_run, run, &mut met, &mut causes);
+        found.push(causes);
     }
+    // What one of them found is not hidden by what another one lacked.
+    let weight = |causes: &Vec<Cause>| {
+        let first = causes.iter().find(|cause| cause.verdict() != Verdict::Skip);
+        Reverse(first.map_or(0, |cause| cause.verdict().weight()))
+    };
+    found.sort_by_key(weight);
+    let lacks = found.split_off(found.partition_point(|causes| weight(causes).0 > Verdict::Miss.weight()));
+    causes.extend(found.into_iter().flatten());
     if expected.absent.is_empty() || broken("absent") {
         // Who knows what calls the others would make.
         entered(expected, seen, &mut causes);
@@ -90,6 +98,7 @@ pub fn judge(expected: &Expectation, seen: &Evidence) -> Judged {
     probed(expected, seen, &mut causes);
     tainted(&expected.runs, seen, known_taint, &mut causes);
     blind(seen, &mut causes);
+    causes.extend(lacks.into_iter().flatten());
     if !expected.leg.is_control() && !broken("absent") {
         causes.extend(expected.absent.iter().cloned());
     }
@@ -133,8 +142,10 @@ fn directory(
             let message = causes.first().map_or_else(|| UNREPORTED.to_owned(), ToString::to_string);
             cases.push(CaseResult { name: EXIT_STATUS.to_owned(), verdict, message: Some(message) });
             let name = if many { format!("{program}/{EXIT_STATUS}") } else { EXIT_STATUS.to_owned() };
-            let issue = known::of_case(&expected.known, &name, Status::NotOk);
-            if issue.is_some() && matches!(causes[..], [Cause::ExitFailed { .. }]) {
+            // By its whole name: what a pattern is about was not reported. And not where a program died.
+            let issue = expected.known.iter().find(|issue| issue.symptom == Symptom::Case(name.clone()));
+            let died = script && seen.finding(Kind::Segfault).is_some();
+            if issue.is_some() && !died && matches!(causes[..], [Cause::ExitFailed { .. }]) {
                 known::note(met, issue);
                 causes.clear();
             }

@@ -158,7 +158,7 @@ fn of_case(cell: &CellView<'_>, case: &CaseResult) -> Outcome {
 
 /// Whether a cause only counts cases that are there themselves.
 fn is_told_by_cases(cause: &CauseRecord) -> bool {
-    matches!(cause.kind.as_str(), "case-failed" | "cases-skipped" | "cases-broken" | "exit-failed")
+    matches!(cause.kind.as_str(), "case-failed" | "cases-skipped" | "cases-broken")
 }
 
 /// A name that comes again gets a number: readers of such formats join what has one name, and

@@ -5,11 +5,12 @@
 //! to report its cases wherever it lies; the others may say by their exit status what they found, as hundreds
 //! of them do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Means;
+use super::cell::Packed;
 use crate::broken::broken;
 use crate::build::Trouble;
 use crate::build::initramfs::{self, TEST_DIR};
@@ -36,6 +37,10 @@ pub(super) struct Selftest {
     pub(super) helpers: Vec<(String, String)>,
     /// Whether there are several, by this ABI or another.
     pub(super) many: bool,
+    /// What the directory lists for this ABI, if all of it is asked for; and for this one or another, as far
+    /// as that is known.
+    listed: Vec<String>,
+    anywhere: Vec<String>,
     made: Made,
 }
 
@@ -143,7 +148,10 @@ pub(super) async fn build(
     let unknown = bench.kernel.is_users && !spec.adds_call && !plan.exit_status;
     let Shared { userland, lists, .. } = shared;
     let reports = |program: &str| is_new || unknown || is_added(bench, series, lists, &asked.dir, program);
-    let helpers = built.helpers.clone();
+    // What is asked for is a test, and absent by itself.
+    let other = |name: &String| asked.only.as_ref().is_some_and(|only| only.as_str() != name);
+    let unbuilt = built.unbuilt().filter(|(name, _)| other(name));
+    let helpers: Vec<_> = built.helpers.iter().cloned().chain(unbuilt).collect();
     let mut selftest =
         Selftest::of_directory(asked, (userland.clone(), built, lists), abi, (times, reports))?;
     if is_new && !broken("new-helpers") {
@@ -163,8 +171,24 @@ fn is_added(bench: &Bench<'_>, series: &Overlay, lists: &Lists, dir: &RelPath, p
         return !lists.before.iter().any(|name| name == program);
     }
     // One that no Makefile lists is known by its source.
-    let source = format!("{}/{dir}/{program}.c", directories::SELFTESTS);
-    series.get(&source).is_some() && bench.pristine.read(&source).is_none()
+    let is_there = |ending: &&str| {
+        let path = format!("{}/{dir}/{program}{ending}", directories::SELFTESTS);
+        bench.pristine.read(&path).is_some()
+    };
+    !series.is_empty() && !["", ".c", ".cpp", ".S"].iter().any(is_there)
+}
+
+/// Tells each ABI of the tests that the directory lists for another one alone.
+pub(super) fn compare_lists(packed: &mut BTreeMap<Abi, Packed>) {
+    let selftests = packed.values().filter_map(|packed| packed.selftest.as_ref());
+    let all: BTreeSet<String> = selftests.flat_map(|selftest| selftest.anywhere.clone()).collect();
+    for (&abi, packed) in packed.iter_mut() {
+        let Some(selftest) = &mut packed.selftest else { continue };
+        selftest.many |= all.len() > 1;
+        let missing = all.iter().filter(|name| !selftest.listed.contains(name));
+        let told = missing.map(|program| Cause::NotListed { abi, program: program.clone() });
+        selftest.absent.extend(told.collect::<Vec<_>>());
+    }
 }
 
 impl Lists {
@@ -178,7 +202,12 @@ impl Lists {
         let before = match series.is_empty() {
             _ if is_new => Vec::new(),
             true => now.clone(),
-            false => directories::list(bench.shop, &bench.pristine, &asked.dir, &Abi::ALL).await?,
+            false => match directories::list(bench.shop, &bench.pristine, &asked.dir, &Abi::ALL).await {
+                Ok(before) => before,
+                Err(trouble @ Trouble::Interrupted(_)) => return Err(trouble),
+                // What the series repairs has listed nothing before.
+                Err(Trouble::Cause(_)) => Vec::new(),
+            },
         };
         Ok(Lists { now, before })
     }
@@ -218,9 +247,10 @@ impl Selftest {
             Test { program: name.clone(), rules: Rules::Cell, run, times }
         };
         let tests: Vec<Test> = programs.names.iter().map(test).collect();
-        let many = tests.len() > 1;
+        let listed = if asked.only.is_some() { Vec::new() } else { programs.names.clone() };
+        let (absent, helpers, anywhere) = (Vec::new(), Vec::new(), listed.clone());
         let made = Made::Programs(programs);
-        Selftest { tests, absent: Vec::new(), helpers: Vec::new(), many, made }.bounded(asked)
+        Selftest { tests, absent, helpers, many: false, listed, anywhere, made }.bounded(asked)
     }
 
     /// One of which nothing can be run is none.
@@ -242,22 +272,24 @@ impl Selftest {
             let run = planned(program, &asked.dir, times.tcg);
             tests.push(Test { program: name, rules, run, times });
         }
-        let elsewhere = |name: &&String| built.programs.iter().all(|program| program.name != **name);
-        if asked.only.is_none() {
-            let names = lists.now.iter().filter(elsewhere).cloned();
-            absent.extend(names.map(|program| Cause::NotListed { abi, program }));
-        }
         match absent.first() {
             Some(cause) if tests.is_empty() => return Err(cause.clone().into()),
             None if tests.is_empty() => {
+                if let Some(program) = lists.now.first().cloned() {
+                    return Err(Cause::NotListed { abi, program }.into());
+                }
                 let detail = format!("the Makefile of {} lists no program by {}", asked.dir, abi.flag());
                 return Err(Cause::Source { detail }.into());
             }
             _ => {}
         }
-        let many = asked.only.is_none() && lists.now.len() > 1;
         let helpers = built.helpers.iter().cloned().chain(built.unbuilt()).collect();
-        Selftest { tests, absent, helpers, many, made: Made::Installed(userland, built) }.bounded(asked)
+        let (listed, anywhere) = match asked.only {
+            Some(_) => (Vec::new(), Vec::new()),
+            None => (built.programs.iter().map(|program| program.name.clone()).collect(), lists.now.clone()),
+        };
+        let made = Made::Installed(userland, built);
+        Selftest { tests, absent, helpers, many: false, listed, anywhere, made }.bounded(asked)
     }
 
     fn bounded(self, asked: &Tests) -> Result<Selftest, Trouble> {

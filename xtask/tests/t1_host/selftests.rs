@@ -9,8 +9,9 @@ use super::support::mini::{self, World};
 
 /// All that there is a source for, one more by an ABI, and a script; `helper` lies beside them.
 const MAKEFILE: &str = "progs := $(patsubst %.c,%,$(wildcard *_test.c))\n\
-    progs += $(if $(findstring -mx32,$(CC)),$(patsubst %.c,%,$(wildcard more.c)))\nall:\n\
-    \tset -e; for p in $(progs); do $(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/$$p $$p.c; done\n\
+    progs += $(if $(findstring -mx32,$(CC)),$(patsubst %.c,%,$(wildcard more.c)))\n\
+    progs += $(if $(wildcard again),a_test2)\nall:\n\
+    \tset -e; for p in $(progs); do $(CC) $(KHDR_INCLUDES) -o $(OUTPUT)/$$p $${p%2}.c; done\n\
     $(OUTPUT)/helper: helper.c\n\t$(CC) -o $@ $<\n\
     install: all $(OUTPUT)/helper\n\tcp $(addprefix $(OUTPUT)/,$(progs)) run.sh $(INSTALL_PATH)\n\
     emit_tests:\n\t@for p in $(progs) run.sh; do echo \"$(COLLECTION):$$p\"; done\n";
@@ -41,6 +42,8 @@ pub fn old_and_new() {
     let call = world.project().join("kernels").join(mini::KERNEL).join("xyzzy/0001-call.patch");
     let mut series = vec![std::fs::read_to_string(call).unwrap()];
     series.push(mini::new_file(&format!("{}/b_test.c", dir("old")), TEST));
+    // One more of a source that was there.
+    series.push(mini::new_file(&format!("{}/again", dir("old")), "a_test2\n"));
     series.extend(files("new", "c_test.c").iter().map(|(path, text)| mini::new_file(path, text)));
     let patch = world.root().join("series.patch");
     std::fs::write(&patch, series.concat()).unwrap();
@@ -70,11 +73,18 @@ pub fn old_and_new() {
     let cause = |run: &Run, abi: usize| run.cells()[abi]["cause"]["kind"].clone();
     let patches = ["--patches", patch.to_str().unwrap()];
     let mixed = run("mixed", &[&patches[..], &["--selftest", "old"]].concat());
-    let expected = [held("a_test", false, false), held("b_test", false, true), held("run.sh", true, false)];
+    let expected = [
+        held("a_test", false, false),
+        held("b_test", false, true),
+        held("a_test2", false, true),
+        held("run.sh", true, false),
+    ];
     assert_eq!(rules("mixed", &mixed), expected, "{mixed}");
     // Another ABI's Makefile has one more.
     let absent = &expects("mixed", &mixed)["absent"];
     assert_eq!(*absent, json!([{ "kind": "not-listed", "abi": "m64", "program": "more" }]), "{mixed}");
+    let alone = run("alone", &[&patches[..], &["--selftest", "old", "--abi", "m64"]].concat());
+    assert_eq!(expects("alone", &alone)["absent"], *absent, "{alone}");
     // What was there may lack its helper by an ABI, and is told.
     assert!(mixed.stdout.contains("helper was not built for -m32"), "{mixed}");
     assert_ne!(cause(&mixed, 1), "helper-not-built", "{mixed}");
@@ -94,7 +104,12 @@ pub fn old_and_new() {
         .current_dir(&tree)
         .status();
     assert!(git.unwrap().success());
-    for (out, more, reports) in [("applied", &[][..], true), ("status", &["--exit-status"][..], false)] {
+    let other = world.root().join("other.patch");
+    std::fs::write(&other, mini::new_file("lib/other.h", "int other;\n")).unwrap();
+    let other = ["--patches", other.to_str().unwrap()];
+    for (out, more, reports) in
+        [("applied", &[][..], true), ("other", &other[..], true), ("status", &["--exit-status"][..], false)]
+    {
         let run = run(out, &[&["--selftest", "new"], more].concat());
         assert_eq!(
             rules(out, &run),

@@ -114,6 +114,13 @@ fn what_one_test_found_is_not_hidden_by_what_another_one_lacked() {
     assert_eq!((failed.verdict, first(&failed).as_str()), (Fail, "exit-failed"));
     let kinds: Vec<_> = failed.also.iter().map(kind).collect();
     assert_eq!(kinds, ["no-command", "exit-failed"]);
+    // Nor is what the kernel or the trace shows.
+    ends(&mut seen, 1, exited(0));
+    end(&mut seen, 2).trace = Some(doors(Abi::M32, 0));
+    assert_eq!(first(&judged(&expected, &seen)), "not-entered");
+    end(&mut seen, 1).tainted_after = 512;
+    let tainted = judged(&expected, &seen);
+    assert_eq!((tainted.verdict, tainted.also.iter().any(|cause| kind(cause) == "tainted")), (Error, true));
     // A case that is called after its test has that name by an ABI that lacks the other one, too.
     expected.runs.remove(1);
     seen.runs.remove(1);
