@@ -203,15 +203,8 @@ pub async fn run(
     ledger.note(not_met);
     let unreported = unreported(&ledger.record.borrow().cells);
     ledger.note(unreported);
-    let is_silent = |cell: &CellRecord| {
-        matches!(cell.cause.as_ref().map(|cause| &cause.detail), Some(Cause::NoReport { .. }))
-    };
-    let own = |part: &KernelPlan| part.kernel.is_users && !part.spec.adds_call && !plan.exit_status;
-    if plan.kernels.iter().any(own) && ledger.record.borrow().cells.iter().any(is_silent) {
-        let advice = "a test that has been there long may report no cases: --exit-status takes its exit status, \
-                      as the kselftest runner does";
-        ledger.note([advice.to_owned()]);
-    }
+    let advice = advice(&ledger.record.borrow().cells, plan);
+    ledger.note(advice);
     if level == StopLevel::Run {
         let record = AnyRun::Syscall(Box::new(ledger.record.borrow().clone()));
         let so_far = StoredRun { folder: means.out.to_owned(), record };
@@ -294,16 +287,24 @@ fn not_met(cells: &[CellRecord], plan: &Plan) -> Vec<String> {
     notes
 }
 
+/// What to do about a test of a user's tree that reports nothing.
+fn advice(cells: &[CellRecord], plan: &Plan) -> Option<String> {
+    let is_silent = |cell: &CellRecord| {
+        matches!(cell.cause.as_ref().map(|cause| &cause.detail), Some(Cause::NoReport { .. }))
+    };
+    let own = |part: &KernelPlan| part.kernel.is_users && !part.spec.adds_call && !plan.exit_status;
+    let advice = "a test that has been there long may report no cases: --exit-status takes its exit status, \
+                  as the kselftest runner does";
+    (plan.kernels.iter().any(own) && cells.iter().any(is_silent)).then(|| advice.to_owned())
+}
+
 /// What was judged by its exit status alone: a reader may ask for more.
 fn unreported(cells: &[CellRecord]) -> Vec<String> {
     let mut found: BTreeMap<&KernelName, BTreeSet<&str>> = BTreeMap::new();
     for cell in cells {
         for program in cell.cases.iter().filter_map(verdict::unreported) {
-            found.entry(&cell.kernel).or_default().insert(if program.is_empty() {
-                "its test"
-            } else {
-                program
-            });
+            let program = if program.is_empty() { "its test" } else { program };
+            found.entry(&cell.kernel).or_default().insert(program);
         }
     }
     let note = |(kernel, programs): (&KernelName, BTreeSet<&str>)| {
